@@ -1,0 +1,125 @@
+// The engine: one per process, shared by every listener worker's instance of the addon. Owns the data directory, the
+// raft, log, apply and reader threads of each shard, the acceptor and the registry of parked fetches. It never touches
+// Node-API and never calls back into JavaScript: results go into the completion queue of the worker that asked.
+//
+// Threading: every method may be called from any thread unless it says otherwise. None blocks on disk.
+// Ownership: the instance is leaked on purpose; `close` joins its threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "codec/results.h"
+
+namespace capstan::engine {
+
+struct EngineOptions {
+  std::string dataDirectory;
+  uint32_t shards = 1;
+  bool syncAlways = true;
+  uint64_t logSegmentBytes = 64ull << 20;
+  uint64_t logTrailingBytes = 64ull << 20;
+  uint64_t diskReserveBytes = 512ull << 20;
+  uint32_t diskReservePercent = 2;
+  uint64_t blockCacheBytes = 128ull << 20;
+  uint64_t writeBufferBytes = 128ull << 20;
+  uint32_t backgroundJobs = 2;
+  uint64_t windowBytesMax = 64ull << 20;   // ready windows of all lanes
+  uint32_t windowJobsMax = 4096;           // of one lane
+  uint64_t payloadCacheBytes = 64ull << 20;
+  uint32_t proposalsMax = 1024;            // waiting for the raft thread
+  uint32_t tickRowsMax = 10000;
+  uint32_t parkedMax = 100000;             // a worker
+  uint32_t readerThreads = 1;
+};
+
+// One log entry on its way: made by a worker context (codec/entry_builder), consumed by the raft thread, which stamps
+// the header. `replySlots` are the worker's own numbers, one per command, given back with the results.
+struct Proposal {
+  uint32_t worker = 0;
+  uint32_t shard = 0;
+  uint32_t ticket = 0;
+  bool enqueues = false;                   // refused with diskFull while the reserve is reached
+  std::vector<uint8_t> entry;
+  std::vector<uint32_t> replySlots;
+};
+
+enum class CompletionKind : uint8_t { entry, read, wake, accepted, state };
+
+struct ReadResult;  // codec/read_results.h
+
+struct Completion {
+  CompletionKind kind;
+  uint32_t ticket = 0;                     // entry
+  uint32_t slot = 0;                       // read, wake: the worker's reply slot
+  int fileDescriptor = -1;                 // accepted
+  uint32_t listener = 0;                   // accepted
+  uint32_t stateBits = 0;                  // state: schema::EngineState
+  uint64_t appliedIndex = 0;               // entry, read
+  std::vector<uint32_t> replySlots;        // entry
+  std::vector<CommandResult> results;      // entry: one per slot, jobs already with their records
+  std::shared_ptr<ReadResult> read;
+};
+
+// Multi-producer, one consumer: the worker. Bounded by the slots that the worker reserved before it proposed.
+class CompletionQueue {
+ public:
+  virtual ~CompletionQueue() = default;
+  // Takes everything that is there, in order; re-arms the ring.
+  virtual void drain(std::vector<Completion>& into) = 0;
+};
+
+// A parked fetch: what to compare before it sleeps and where to wake it.
+struct ParkRequest {
+  uint32_t worker = 0;
+  uint32_t slot = 0;
+  uint64_t arrival = 0;                    // 0: first time; else the value that park returned before: keeps its place
+  uint64_t emptyAtIndex = 0;               // index of the entry that found nothing
+  std::vector<uint64_t> queues;            // queueHash(tenant, queue)
+};
+
+struct ReadRequest {                       // bytes of a validated request struct, see codec/read_request.h
+  uint32_t worker = 0;
+  uint32_t slot = 0;
+  uint32_t shard = 0;
+  std::shared_ptr<const struct ReadCommand> command;
+};
+
+class Engine {
+ public:
+  // Locks and opens the data directory, founds a cluster of one on an empty one, replays, starts the threads.
+  // `progress` is called with (entries done, entries in all) now and then from the calling thread.
+  static Result<Engine*> open(const EngineOptions& options, std::function<void(uint64_t, uint64_t)> progress);
+
+  // `ring` is called at most once between two drains, from an engine thread; it must not block.
+  Result<uint32_t> openWorker(std::function<void()> ring, CompletionQueue** queue);
+  void closeWorker(uint32_t worker);       // its slots are forgotten; late completions are dropped
+
+  // ok, or busy / diskFull / notLeader / shuttingDown: then nothing was proposed and the caller keeps its slots.
+  [[nodiscard]] schema::ErrorCode propose(Proposal proposal);
+  [[nodiscard]] schema::ErrorCode read(ReadRequest request);
+
+  // Returns the arrival number (> 0) when parked, 0 when the queue may have become ready since: try again at once.
+  // A wake arrives as a completion, at most one per park.
+  Result<uint64_t> park(const ParkRequest& request);
+  bool unpark(uint32_t worker, uint32_t slot);          // true: it was parked and has no wake under way
+  void passWake(uint32_t worker, uint32_t slot);        // a woken caller that cannot use it: wake another
+  void settleWake(uint32_t worker, uint32_t slot);      // a woken caller's fetch has been applied
+
+  // Listening. `address` is HOST:PORT, [HOST]:PORT or unix:PATH; returns the bound address. Accepted sockets come to
+  // the workers as completions, in turn.
+  Result<std::string> listen(uint32_t listener, const std::string& address, uint32_t connectionsMax);
+  void stopListening();
+  void connectionClosed();                 // one accepted socket is gone
+
+  std::string statusJson() const;          // counters and gauges of every shard
+  // Proposes a stamp, flushes, ends the threads. The state is durable when it returns.
+  void close();
+};
+
+}  // namespace capstan::engine
