@@ -1,8 +1,10 @@
-// Owns: everything that is generated from schemas/ besides Cap'n Proto's own C++. It never touches a hand-written
+// Owns: everything that is generated from schemas/, in C++ and TypeScript. It never touches a hand-written
 // source and never runs at request time. Called by: scripts/bootstrap.mjs (TypeScript) and binding.gyp (C++).
 //
 //   node scripts/generate.mjs                 writes src/generated/
-//   node scripts/generate.mjs --cxx DIRECTORY writes DIRECTORY/error_text.h
+//   node scripts/generate.mjs --native DIRECTORY writes Cap'n Proto's C++ of every schema and error_text.h
+//   node scripts/generate.mjs --list-native DIRECTORY prints the paths that --native writes
+//   node scripts/generate.mjs --cxx DIRECTORY writes error_text.h alone
 //
 // src/generated/ (git-ignored; import with the ending `.js`):
 //
@@ -20,12 +22,13 @@
 // error_text.h: `capstan::schema::errorText(code)` with name, summary and retryable.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const schemasFolder = join(root, "schemas");
 const require = createRequire(import.meta.url);
 const HEAD = "// Generated from schemas/ by scripts/generate.mjs; do not edit.\n";
 
@@ -33,6 +36,11 @@ function main(argv) {
   if (argv[0] === "--cxx" && argv[1]) {
     mkdirSync(argv[1], { recursive: true });
     writeIfChanged(join(argv[1], "error_text.h"), errorTextHeader(readSchemas()));
+    return;
+  }
+  if (argv[0] === "--native" && argv[1]) return writeNative(argv[1]);
+  if (argv[0] === "--list-native" && argv[1]) {
+    for (const name of nativeNames()) console.log(`${argv[1]}/${name}`);
     return;
   }
   if (argv.length > 0) throw new Error(`unknown argument: ${argv[0]}`);
@@ -46,6 +54,37 @@ function main(argv) {
   outputs.set("layouts.ts", layouts(schemas));
   for (const [name, text] of outputs) writeIfChanged(join(directory, name), text);
   for (const name of readdirSync(directory)) if (!outputs.has(name)) rmSync(join(directory, name), { recursive: true });
+}
+
+// Cap'n Proto names its sources .c++, which node-gyp does not know.
+function writeNative(directory) {
+  mkdirSync(directory, { recursive: true });
+  const plugin = `-oc++:${directory}`;
+  const run = spawnSync(
+    "capnp",
+    ["compile", ...includes(), `--src-prefix=${schemasFolder}`, plugin, ...schemaPaths()],
+    {
+      stdio: ["ignore", "inherit", "inherit"],
+    },
+  );
+  if (run.error) throw new Error(`cannot run capnp: ${run.error.message}`);
+  if (run.status !== 0) throw new Error("capnp compile failed");
+  for (const name of schemaNames()) renameSync(join(directory, `${name}.c++`), join(directory, `${name}.cc`));
+  writeFileSync(join(directory, "error_text.h"), errorTextHeader(readSchemas()));
+}
+
+function nativeNames() {
+  return [...schemaNames().flatMap((name) => [`${name}.h`, `${name}.cc`]), "error_text.h"];
+}
+
+function schemaNames() {
+  return readdirSync(schemasFolder)
+    .filter((name) => name.endsWith(".capnp"))
+    .sort();
+}
+
+function schemaPaths() {
+  return schemaNames().map((name) => join(schemasFolder, name));
 }
 
 // The compiled schemas: the request that `capnp compile` hands to its plugins, and its nodes by file.
