@@ -69,11 +69,11 @@ export const attemptsUnlimited = 0xffff_ffff;
 /** Descriptors kept for RocksDB, the log, the peers and the terminal; connections get the rest. */
 export const openFilesReserve = 512;
 
-/** What a listener worker's own JavaScript heap and buffers take, besides its requests. */
-export const workerHeapBytes = 48 * MiB;
+/** What a listener worker's own JavaScript heap takes, besides its slabs and requests. */
+export const workerHeapBytes = 32 * MiB;
 
 /** What the process takes before it serves: code, V8, thread stacks, allocator slack. */
-export const processBytes = 96 * MiB;
+export const processBytes = 64 * MiB;
 
 const number = (knob: NumberKnob): NumberKnob => knob;
 const text = (knob: TextKnob): TextKnob => knob;
@@ -118,11 +118,12 @@ export const knobs = {
   }),
   workers: number({
     unit: "count",
-    default: ({ machine }) => Math.max(1, Math.floor(machine.cores / 2)),
+    default: ({ machine }) =>
+      Math.max(1, Math.min(64, Math.floor(machine.cores / 2), Math.floor(machine.memoryBytes / (512 * MiB)))),
     min: 1,
     max: 64,
     group: "server",
-    why: "Listener threads, each with its own event loop; the other half of the cores is for the engine.",
+    why: "Listener threads, each with its own event loop: half of the cores, the rest is for the engine; fewer where memory is short.",
   }),
   sync: choice({
     unit: "choice",
@@ -395,7 +396,7 @@ export const knobs = {
   entryCommandsMax: number({
     unit: "count",
     default: 4096,
-    min: 1,
+    min: 2,
     max: 65_536,
     group: "batching",
     whenReached: "the next entry is begun",
@@ -417,6 +418,15 @@ export const knobs = {
     max: 1000,
     group: "batching",
     why: "For benchmarks only: gathers calls for a fixed time instead of flushing when an entry returns.",
+  }),
+  writesWaitingMax: number({
+    unit: "count",
+    default: 262_144,
+    min: 1024,
+    max: 16_777_216,
+    group: "batching",
+    whenReached: "`busy` with a retry hint",
+    why: "Calls of one worker, other than fetches, that wait for an entry.",
   }),
   parkedMax: number({
     unit: "count",

@@ -110,7 +110,7 @@ export function requestBytesMax(config: Config): number {
     config.windowBytesMax -
     config.payloadCacheBytes -
     processBytes -
-    config.workers * workerHeapBytes;
+    config.workers * (workerHeapBytes + config.slabsMax * config.slabBytes);
   return Math.floor(rest / 2);
 }
 

@@ -1,0 +1,188 @@
+// Makes log entries of the calls of one worker: group commit without a timer. Owns the calls that wait for an entry and
+// the entries under way; never their bytes. Called by the router (addWrite), by every turn of the worker (flush) and
+// when an entry has its results (entryDone).
+//
+//     writes   [ ........ ]──┐   flush, while fewer than inflightMax
+//                            ├──▶ entry ──▶ entry ──▶ entry   (under way) ──▶ entryDone
+//     fetches  [ ........ ]──┘
+//
+// An idle server proposes a call at once; a loaded one gathers the next entry while the last ones are under way. When
+// both kinds wait, each gets half of an entry, so that neither starves the other.
+
+import { assert } from "../assert.js";
+import type { Clock, Timer } from "../clock.js";
+import { ErrorCode } from "../generated/error_codes.js";
+import type { Native } from "../native.js";
+import type { Fetches } from "./fetches.js";
+import { HandleQueue } from "./handle_queue.js";
+
+export interface ApplyLoopOptions {
+  native: Pick<Native, "propose" | "answer">;
+  worker: number;
+  fetches: Fetches;
+  clock: Clock;
+  inflightMax: number;
+  entryBytesMax: number;
+  entryCommandsMax: number;
+  entryJobsMax: number;
+  writesMax: number;
+  /** Benchmarks only; 0: none. */
+  flushWindowMs: number;
+  /** The window is over: flush in a turn. */
+  wakeTurn: () => void;
+}
+
+interface EntryUnderWay {
+  ticket: number;
+  /** The fetches among its commands. */
+  handles: Uint32Array;
+  fetchCount: number;
+}
+
+/** Sent with refusals that end by themselves, in milliseconds. */
+const retryAfterMs: ReadonlyMap<number, number> = new Map([
+  [ErrorCode.busy, 50],
+  [ErrorCode.diskFull, 5000],
+  [ErrorCode.notLeader, 500],
+  [ErrorCode.shuttingDown, 1000],
+]);
+
+/** One shard. With several, calls gather by shard, and a fetch over many asks one after another. */
+const shard = 0;
+
+export class ApplyLoop {
+  private readonly options: ApplyLoopOptions;
+  private readonly writes: HandleQueue;
+  private readonly underWay: EntryUnderWay[] = [];
+  /** Objects of earlier entries, for the next ones. */
+  private readonly spare: EntryUnderWay[] = [];
+  private readonly handles: Uint32Array;
+  private window: Timer | undefined;
+  private windowIsOver = false;
+
+  constructor(options: ApplyLoopOptions) {
+    this.options = options;
+    this.writes = new HandleQueue(options.writesMax);
+    this.handles = new Uint32Array(options.entryCommandsMax);
+  }
+
+  get inflight(): number {
+    return this.underWay.length;
+  }
+
+  get waiting(): number {
+    return this.writes.length + this.options.fetches.pendingCount;
+  }
+
+  /** False when too many wait: the caller answers busy. */
+  addWrite(handle: number, bytes: number, jobs: number): boolean {
+    return this.writes.push(handle, bytes, jobs);
+  }
+
+  /** Proposes entries until inflightMax are under way or nothing waits. */
+  flush(): void {
+    if (this.options.flushWindowMs > 0 && !this.windowPassed()) return;
+    while (this.underWay.length < this.options.inflightMax && this.waiting > 0) {
+      if (!this.proposeOne()) break;
+    }
+  }
+
+  entryDone(ticket: number): void {
+    const at = this.underWay.findIndex((entry) => entry.ticket === ticket);
+    assert(at !== -1, "only an entry under way can be done", { ticket });
+    const entry = this.underWay[at] as EntryUnderWay;
+    // Order does not matter among entries under way.
+    const last = this.underWay.pop() as EntryUnderWay;
+    if (last !== entry) this.underWay[at] = last;
+    for (let index = 0; index < entry.fetchCount; index++) {
+      this.options.fetches.entryDone(entry.handles[index] as number, ticket);
+    }
+    this.spare.push(entry);
+  }
+
+  close(): void {
+    this.window?.cancel();
+  }
+
+  /** False when nothing could be taken: fetches that wait for memory. */
+  private proposeOne(): boolean {
+    const { native, worker, fetches } = this.options;
+    const fetchesWait = fetches.pendingCount > 0;
+    const share = fetchesWait ? 2 : 1;
+    const writeCount = this.takeWrites(
+      Math.ceil(this.options.entryCommandsMax / share),
+      Math.ceil(this.options.entryJobsMax / share),
+    );
+    const fetchCount = fetchesWait
+      ? fetches.take(
+          this.handles,
+          writeCount,
+          this.options.entryCommandsMax - writeCount,
+          Math.ceil(this.options.entryJobsMax / share),
+        )
+      : 0;
+    const count = writeCount + fetchCount;
+    if (count === 0) return false;
+
+    const ticket = native.propose(worker, shard, this.handles, count);
+    if (ticket > 0) {
+      fetches.proposed(this.handles, writeCount, fetchCount, ticket);
+      this.remember(ticket, writeCount, fetchCount);
+    } else if (ticket < 0) {
+      this.refuse(count, writeCount, -ticket);
+    } else {
+      // All of them were dropped meanwhile; their events tell the fetches.
+    }
+    return true;
+  }
+
+  private takeWrites(countMax: number, jobsMax: number): number {
+    let count = 0;
+    let bytes = 0;
+    let jobs = 0;
+    while (count < countMax && this.writes.length > 0) {
+      bytes += this.writes.firstBytes;
+      jobs += this.writes.firstJobs;
+      if (count > 0 && (bytes > this.options.entryBytesMax || jobs > jobsMax)) break;
+      this.handles[count++] = this.writes.shift();
+    }
+    return count;
+  }
+
+  private remember(ticket: number, fetchesAt: number, fetchCount: number): void {
+    const entry = this.spare.pop() ?? { ticket: 0, handles: new Uint32Array(0), fetchCount: 0 };
+    if (entry.handles.length < fetchCount) entry.handles = new Uint32Array(Math.max(64, fetchCount * 2));
+    for (let index = 0; index < fetchCount; index++) {
+      entry.handles[index] = this.handles[fetchesAt + index] as number;
+    }
+    entry.ticket = ticket;
+    entry.fetchCount = fetchCount;
+    this.underWay.push(entry);
+  }
+
+  private refuse(count: number, writeCount: number, code: number): void {
+    const { native, worker, fetches } = this.options;
+    const waitMs = retryAfterMs.get(code) ?? 0;
+    for (let index = 0; index < writeCount; index++) {
+      native.answer(worker, this.handles[index] as number, code, waitMs);
+    }
+    for (let index = writeCount; index < count; index++) {
+      fetches.refuse(this.handles[index] as number, code, waitMs);
+    }
+  }
+
+  private windowPassed(): boolean {
+    if (this.windowIsOver) {
+      this.windowIsOver = false;
+      return true;
+    }
+    if (this.waiting > 0 && this.window === undefined) {
+      this.window = this.options.clock.after(this.options.flushWindowMs, () => {
+        this.window = undefined;
+        this.windowIsOver = true;
+        this.options.wakeTurn();
+      });
+    }
+    return false;
+  }
+}
