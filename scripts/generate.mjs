@@ -2,8 +2,8 @@
 // source and never runs at request time. Called by: scripts/bootstrap.mjs (TypeScript) and binding.gyp (C++).
 //
 //   node scripts/generate.mjs                 writes src/generated/
-//   node scripts/generate.mjs --native DIRECTORY writes Cap'n Proto's C++ of every schema and error_text.h
-//   node scripts/generate.mjs --list-native DIRECTORY prints the paths that --native writes
+//   node scripts/generate.mjs --native DIRECTORY writes Cap'n Proto's C++ of every schema, error_text.h, and
+//                                                 schemas.cc, which is all their sources in one
 //   node scripts/generate.mjs --cxx DIRECTORY writes error_text.h alone
 //
 // src/generated/ (git-ignored; import with the ending `.js`):
@@ -22,7 +22,7 @@
 // error_text.h: `capstan::schema::errorText(code)` with name, summary and retryable.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -39,10 +39,6 @@ function main(argv) {
     return;
   }
   if (argv[0] === "--native" && argv[1]) return writeNative(argv[1]);
-  if (argv[0] === "--list-native" && argv[1]) {
-    for (const name of nativeNames()) console.log(`${argv[1]}/${name}`);
-    return;
-  }
   if (argv.length > 0) throw new Error(`unknown argument: ${argv[0]}`);
   const directory = join(root, "src", "generated");
   mkdirSync(directory, { recursive: true });
@@ -56,7 +52,7 @@ function main(argv) {
   for (const name of readdirSync(directory)) if (!outputs.has(name)) rmSync(join(directory, name), { recursive: true });
 }
 
-// Cap'n Proto names its sources .c++, which node-gyp does not know.
+// Cap'n Proto names its sources .c++, which node-gyp does not know: so one source includes them all.
 function writeNative(directory) {
   mkdirSync(directory, { recursive: true });
   const plugin = `-oc++:${directory}`;
@@ -69,12 +65,9 @@ function writeNative(directory) {
   );
   if (run.error) throw new Error(`cannot run capnp: ${run.error.message}`);
   if (run.status !== 0) throw new Error("capnp compile failed");
-  for (const name of schemaNames()) renameSync(join(directory, `${name}.c++`), join(directory, `${name}.cc`));
   writeFileSync(join(directory, "error_text.h"), errorTextHeader(readSchemas()));
-}
-
-function nativeNames() {
-  return [...schemaNames().flatMap((name) => [`${name}.h`, `${name}.cc`]), "error_text.h"];
+  const sources = schemaNames().map((name) => `#include "${name}.c++"\n`);
+  writeFileSync(join(directory, "schemas.cc"), `${HEAD}${sources.join("")}`);
 }
 
 function schemaNames() {
