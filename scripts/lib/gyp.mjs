@@ -1,4 +1,5 @@
-// Owns: the call of node-gyp. Called by bootstrap.mjs and sanitize.mjs. It never chooses flags: binding.gyp does.
+// Owns: the call of node-gyp. Called by bootstrap.mjs and sanitize.mjs.
+// It never chooses compiler flags: binding.gyp does.
 
 import { existsSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
