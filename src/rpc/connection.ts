@@ -16,8 +16,16 @@ export const PauseReason = {
   memory: 4,
 } as const;
 
+/** Makes a socket of a descriptor; a seam, since a unit test has none to give. */
+export type OpenSocket = (fd: number, onread: OnReadOpts) => Socket;
+
 /** Node's types leave out that the constructor takes `onread` too. */
 type SocketOptions = SocketConstructorOpts & { onread: OnReadOpts };
+
+export const openDescriptor: OpenSocket = (fd, onread) => {
+  const options: SocketOptions = { fd, readable: true, writable: true, onread };
+  return new Socket(options);
+};
 
 export interface ConnectionEvents {
   /** `bytes` of the shared read buffer hold what came. */
@@ -44,24 +52,17 @@ export class Connection {
   closeByMs = Number.POSITIVE_INFINITY;
   private pauseReasons = 0;
 
-  constructor(fd: number, slot: number, readBuffer: Buffer, keepAliveMs: number, events: ConnectionEvents) {
+  constructor(slot: number, open: (onread: OnReadOpts) => Socket, readBuffer: Buffer, events: ConnectionEvents) {
     this.slot = slot;
-    const options: SocketOptions = {
-      fd,
-      readable: true,
-      writable: true,
+    this.socket = open({
       // One buffer for all sockets of the worker: what it holds is taken before the callback returns.
-      onread: {
-        buffer: readBuffer,
-        callback: (bytes) => {
-          events.received(this, bytes);
-          return true;
-        },
+      buffer: readBuffer,
+      callback: (bytes) => {
+        events.received(this, bytes);
+        return true;
       },
-    };
-    this.socket = new Socket(options);
+    });
     this.socket.setNoDelay(true);
-    this.socket.setKeepAlive(true, keepAliveMs);
     this.socket.on("drain", () => events.drained(this));
     this.socket.on("close", () => events.closed(this));
     // `close` follows every error, and a client that resets is nothing to tell anybody.

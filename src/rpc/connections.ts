@@ -8,7 +8,7 @@ import type { Native } from "../native.js";
 import type { MemoryBudget } from "../server/memory_budget.js";
 import { anyone, type Router } from "../server/router.js";
 import { KiB } from "../units.js";
-import { Connection, type ConnectionEvents, PauseReason } from "./connection.js";
+import { Connection, type ConnectionEvents, type OpenSocket, openDescriptor, PauseReason } from "./connection.js";
 import type { Slab, SlabPool } from "./slab_pool.js";
 
 export interface ConnectionsOptions {
@@ -24,6 +24,7 @@ export interface ConnectionsOptions {
   deafTimeoutMs: number;
   frameTimeoutMs: number;
   keepAliveMs: number;
+  openSocket?: OpenSocket;
   /** Replies may wait to be collected. */
   wakeTurn: () => void;
   /** The last connection of a worker that stops is gone. */
@@ -67,7 +68,9 @@ export class Connections implements ConnectionEvents {
   accept(fd: number): void {
     const { native, worker, keepAliveMs } = this.options;
     const slot = native.connectionOpen(worker);
-    const connection = new Connection(fd, slot, this.readBuffer, keepAliveMs, this);
+    const open = this.options.openSocket ?? openDescriptor;
+    const connection = new Connection(slot, (onread) => open(fd, onread), this.readBuffer, this);
+    connection.socket.setKeepAlive(true, keepAliveMs);
     this.bySlot.set(slot, connection);
     if (this.stopping) this.finish(connection);
   }
