@@ -4,8 +4,6 @@
 {
   'variables': {
     'sanitize%': '',
-    'root': '<(module_root_dir)',
-    'gen': '<(module_root_dir)/build/gen',
     'cargo_target%': '<(module_root_dir)/build/cargo',
   },
 
@@ -20,7 +18,7 @@
     'cflags': [
       '-O2', '-g1', '-fPIC', '-pthread',
       '-fstack-protector-strong', '-fstack-clash-protection',
-      '-isystem', '<(gen)',
+      '-isystem', '<(SHARED_INTERMEDIATE_DIR)',
     ],
     'cflags_cc!': ['-fno-rtti', '-fno-exceptions', '-std=gnu++17', '-std=gnu++20'],
     'cflags_cc': ['-std=c++20', '-fexceptions', '-frtti'],
@@ -58,10 +56,9 @@
       'actions': [{
         'action_name': 'compile_schemas',
         'inputs': ['<!@(node scripts/list_sources.mjs .capnp schemas)', 'scripts/generate.mjs'],
-        'outputs': [
-          '<!@(node scripts/generate.mjs --list-native build/gen)',
-        ],
-        'action': ['node', 'scripts/generate.mjs', '--native', 'build/gen'],
+        # One output, though the headers are beside it: make runs an action of several ones at each build.
+        'outputs': ['<(SHARED_INTERMEDIATE_DIR)/schemas.cc'],
+        'action': ['node', 'scripts/generate.mjs', '--native', '<(SHARED_INTERMEDIATE_DIR)'],
         'message': 'Compiling schemas',
         'process_outputs_as_sources': 1,
       }],
@@ -80,8 +77,8 @@
           'native/consensus/Cargo.lock',
           'scripts/build_rust.mjs',
         ],
-        'outputs': ['build/gen/consensus_digest.cc'],
-        'action': ['node', 'scripts/build_rust.mjs', '<(cargo_target)', 'build/gen/consensus_digest.cc'],
+        'outputs': ['<(SHARED_INTERMEDIATE_DIR)/consensus_digest.cc'],
+        'action': ['node', 'scripts/build_rust.mjs', '<(cargo_target)', '<(SHARED_INTERMEDIATE_DIR)/consensus_digest.cc'],
         'message': 'Building the Rust core',
         'process_outputs_as_sources': 1,
       }],
@@ -156,5 +153,16 @@
       'dependencies': ['engine', 'schemas'],
       'libraries': ['-lgtest', '-lgtest_main'],
     },
+  ],
+
+  'conditions': [
+    ['sanitize!=""', {
+      'targets': [{
+        'target_name': 'planted_faults',
+        'type': 'executable',
+        'sources': ['native/test/planted_faults_main.cc'],
+        'cflags_cc': ['-w'],
+      }],
+    }],
   ],
 }
