@@ -153,6 +153,15 @@
       'dependencies': ['engine', 'schemas'],
       'libraries': ['-lgtest', '-lgtest_main'],
     },
+    {
+      # A client made of the stock RPC library, for test/e2e: it shares nothing with the server but the schemas.
+      'target_name': 'stock_client',
+      'type': 'executable',
+      'sources': ['<!@(node scripts/list_sources.mjs .cc test/native)'],
+      'include_dirs': ['test/native'],
+      'dependencies': ['schemas'],
+      'libraries': ['-lcapnp-rpc', '-lcapnp', '-lkj-async', '-lkj'],
+    },
   ],
 
   'conditions': [
