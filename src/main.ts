@@ -72,6 +72,11 @@ class Server {
     if (config.sync === "never") log.warn("--sync never: a power cut loses answered jobs; for benchmarks only");
 
     await this.openEngine();
+    if (signals.isRequested) {
+      await native.engineClose();
+      log.info("stopped before it served");
+      return exitCodes.ok;
+    }
     const workers = new WorkerPool({
       config,
       version: packageVersion(),
@@ -118,6 +123,7 @@ class Server {
 
   private async openEngine(): Promise<void> {
     const { log, config } = this;
+    this.signals.onStop = () => log.info("stopping as soon as the log is replayed; a second signal exits at once");
     let saidMs = performance.now();
     try {
       await native.engineOpen(engineOptions(config), (done, total) => {
@@ -129,6 +135,8 @@ class Server {
     } catch (error) {
       if (isNativeError(error)) throw engineError(error, config);
       throw error;
+    } finally {
+      this.signals.onStop = () => {};
     }
   }
 
@@ -211,8 +219,9 @@ class Server {
 /** The signals of the process, from before the engine opens: as PID 1 of a container nothing else would obey them. */
 class Signals {
   readonly stopRequested: Promise<NodeJS.Signals>;
+  isRequested = false;
+  onStop: () => void = () => {};
   onReload: () => void = () => {};
-  private isRequested = false;
   private readonly reload = (): void => this.onReload();
   private stop: (signal: NodeJS.Signals) => void = () => {};
 
@@ -222,6 +231,7 @@ class Signals {
         // At once, and safely: what was answered is in the log.
         if (this.isRequested) process.exit(signal === "SIGINT" ? 130 : 143);
         this.isRequested = true;
+        this.onStop();
         resolve(signal);
       };
     });
