@@ -14,6 +14,8 @@ const needs = [
   { has: () => program("python3"), apt: "python3", brew: "python" },
   { has: () => program("pkg-config"), apt: "pkg-config", brew: "pkg-config" },
   { has: () => program("capnp") && program("capnpc-c++"), apt: "capnproto", brew: "capnp" },
+  // raft-rs generates its messages when it is built.
+  { has: () => program("protoc"), apt: "protobuf-compiler", brew: "protobuf" },
   { has: () => header("capnp/rpc-twoparty.h"), apt: "libcapnp-dev", brew: "capnp" },
   { has: () => header("rocksdb/db.h"), apt: "librocksdb-dev", brew: "rocksdb" },
   { has: () => header("gtest/gtest.h"), apt: "libgtest-dev", brew: "googletest" },
