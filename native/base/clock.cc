@@ -1,4 +1,5 @@
-// The system's clocks and random generator behind the seam of clock.h. Owns one stateless instance. Called by engine/.
+// The system's clocks and random generator behind the seam of
+// clock.h. Owns one stateless instance. Called by engine/.
 #include "base/clock.h"
 
 #include <sys/random.h>

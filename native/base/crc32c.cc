@@ -1,4 +1,5 @@
-// CRC-32C by the processor's instruction, eight bytes at a time, or by a table. Owns the table. Called by log/.
+// CRC-32C by the processor's instruction, eight bytes at a
+// time, or by a table. Owns the table. Called by log/.
 #include "base/crc32c.h"
 
 #include <array>

@@ -1,4 +1,5 @@
-// A server's life as its operator sees it: start, ready line, refusals to start, signals, exit codes.
+// A server's life as its operator sees it: start, ready
+// line, refusals to start, signals, exit codes.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,5 @@
-// A clock that moves when a test says so. Owns its timers; they fire in the order of their instants within `advance`.
+// A clock that moves when a test says so. Owns its timers; they
+// fire in the order of their instants within `advance`.
 
 import type { Clock, Timer } from "../../src/clock.js";
 

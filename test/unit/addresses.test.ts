@@ -1,4 +1,5 @@
-// Addresses: the grammar, and that what others can reach is refused unless it was asked for.
+// Addresses: the grammar, and that what others can
+// reach is refused unless it was asked for.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

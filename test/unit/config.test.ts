@@ -1,4 +1,5 @@
-// Settings: precedence, units, and refusals that name key, bound and source.
+// Settings: precedence, units, and refusals
+// that name key, bound and source.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

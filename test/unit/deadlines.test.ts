@@ -1,4 +1,5 @@
-// Deadlines: the order of a heap with removals, against a sorted list; one timer for all.
+// Deadlines: the order of a heap with removals,
+// against a sorted list; one timer for all.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

@@ -1,4 +1,5 @@
-// docs/limits.md is what the table of settings says today.
+// docs/limits.md is what the table
+// of settings says today.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// One listener worker put together over a played addon: the turn, its events, the stop.
+// One listener worker put together over a played
+// addon: the turn, its events, the stop.
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";

@@ -1,4 +1,5 @@
-// The log: JSON or one readable line, never a secret, repeats at a bounded rate.
+// The log: JSON or one readable line, never
+// a secret, repeats at a bounded rate.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

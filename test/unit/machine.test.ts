@@ -1,4 +1,5 @@
-// What the machine allows: memory limits of cgroup v1 and v2, nested and in containers.
+// What the machine allows: memory limits of cgroup
+// v1 and v2, nested and in containers.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

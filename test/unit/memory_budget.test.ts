@@ -1,4 +1,5 @@
-// The memory budget: one limit over several workers, taken in grains, given back whole.
+// The memory budget: one limit over several workers,
+// taken in grains, given back whole.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

@@ -1,4 +1,5 @@
-// Where calls go, and what is refused before it costs anything.
+// Where calls go, and what is refused
+// before it costs anything.
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";

@@ -1,4 +1,5 @@
-// What systemd is told, and when.
+// What systemd is told,
+// and when.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
