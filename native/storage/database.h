@@ -1,0 +1,63 @@
+// The RocksDB of one shard: opened with options for each family's access pattern, written by whole batches, flushed all
+// families at once. Owns the database and its families. It knows nothing of what rows mean. RocksDB's own log is off:
+// the Raft log is the log, and every batch carries the applied index.
+//
+// Threading: `write`, `flush` and `checkpoint` by one thread; reads by any. Errors: a failed read or write ends the
+// process (design: a node that cannot apply must not go on); opening gives an Error that names the path.
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/keys.h"
+
+namespace capstan::storage {
+
+struct DatabaseOptions {
+  std::string directory;
+  uint64_t blockCacheBytes = 128ull << 20;
+  uint64_t writeBufferBytes = 128ull << 20;
+  uint32_t backgroundJobs = 2;
+  rocksdb::Env* env = nullptr;
+};
+
+class Database {
+ public:
+  static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  rocksdb::ColumnFamilyHandle* family(Family family) const { return handles[static_cast<size_t>(family)]; }
+  std::optional<std::string> get(Family family, std::string_view key, const rocksdb::Snapshot* at = nullptr) const;
+  // What a crash now would keep.
+  std::optional<std::string> getPersisted(Family family, std::string_view key) const;
+  std::unique_ptr<rocksdb::Iterator> iterate(Family family, const rocksdb::Snapshot* at = nullptr) const;
+  void multiGet(Family family, const std::vector<rocksdb::Slice>& keys, std::vector<rocksdb::PinnableSlice>& values,
+                std::vector<rocksdb::Status>& found) const;
+
+  void write(rocksdb::WriteBatch& batch);
+  // Begins a flush of all families when `force` or when the write buffers hold their share; waits when asked to.
+  void flush(bool force, bool wait);
+  Result<void> checkpoint(const std::string& directory);
+  uint64_t property(Family family, const std::string& name) const;
+  rocksdb::DB& raw() { return *database; }
+
+ private:
+  explicit Database(const DatabaseOptions& options) : options(options) {}
+
+  const DatabaseOptions options;
+  std::unique_ptr<rocksdb::DB> database;
+  std::array<rocksdb::ColumnFamilyHandle*, familyCount> handles{};
+  uint64_t unflushedBytes = 0;
+};
+
+}  // namespace capstan::storage

@@ -1,0 +1,110 @@
+// The RocksDB of a shard under its own rules: nothing is kept that was not flushed, a flush keeps every family at once,
+// and a checkpoint is the whole state. Owns a directory per test. Run by the native test program.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "storage/database.h"
+
+namespace capstan::storage {
+namespace {
+
+class StorageDatabase : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "capstan-storage-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory); }
+
+  std::unique_ptr<Database> open(const std::string& name) const {
+    DatabaseOptions options;
+    options.directory = directory + "/" + name;
+    options.writeBufferBytes = 8 << 20;
+    return Database::open(options).take();
+  }
+
+  static void put(Database& database, Family family, std::string_view key, std::string_view value) {
+    rocksdb::WriteBatch batch;
+    ASSERT_TRUE(batch.Put(database.family(family), {key.data(), key.size()}, {value.data(), value.size()}).ok());
+    database.write(batch);
+  }
+
+  std::string directory;
+};
+
+TEST_F(StorageDatabase, refusesADirectoryThatCannotBeMade) {
+  DatabaseOptions options;
+  options.directory = "/proc/no such place";
+  const Result<std::unique_ptr<Database>> opened = Database::open(options);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.error().message.find(options.directory), std::string::npos);
+}
+
+TEST_F(StorageDatabase, forgetsWhatWasNotFlushedInAllFamiliesAlike) {
+  {
+    auto database = open("state");
+    put(*database, Family::meta, "meta", "1");
+    put(*database, Family::jobs, "a", "1");
+    EXPECT_EQ(database->get(Family::jobs, "a"), "1");
+    EXPECT_EQ(database->getPersisted(Family::meta, "meta"), std::nullopt);
+  }
+  auto database = open("state");
+  EXPECT_EQ(database->get(Family::meta, "meta"), std::nullopt);
+  EXPECT_EQ(database->get(Family::jobs, "a"), std::nullopt);
+}
+
+TEST_F(StorageDatabase, aFlushKeepsAllFamiliesAtOnce) {
+  {
+    auto database = open("state");
+    put(*database, Family::jobs, "a", "1");
+    put(*database, Family::meta, "meta", "1");
+    database->flush(true, true);
+    EXPECT_EQ(database->getPersisted(Family::meta, "meta"), "1");
+    put(*database, Family::jobs, "b", "2");
+    put(*database, Family::meta, "meta", "2");
+    EXPECT_EQ(database->getPersisted(Family::meta, "meta"), "1");
+  }
+  auto database = open("state");
+  EXPECT_EQ(database->get(Family::meta, "meta"), "1");
+  EXPECT_EQ(database->get(Family::jobs, "a"), "1");
+  EXPECT_EQ(database->get(Family::jobs, "b"), std::nullopt);
+}
+
+TEST_F(StorageDatabase, aJobThatLeavesBeforeTheFlushLeavesNothing) {
+  auto database = open("state");
+  const std::string key = jobKey({1, 0, 0}, JobId{});
+  put(*database, Family::jobs, key, std::string(1000, 'x'));
+  rocksdb::WriteBatch batch;
+  ASSERT_TRUE(batch.SingleDelete(database->family(Family::jobs), key).ok());
+  database->write(batch);
+  database->flush(true, true);
+  EXPECT_EQ(database->get(Family::jobs, key), std::nullopt);
+  EXPECT_EQ(database->property(Family::jobs, rocksdb::DB::Properties::kLiveSstFilesSize), 0u);
+}
+
+TEST_F(StorageDatabase, aCheckpointIsTheWholeStateAndIsRefusedWhereOneStands) {
+  auto database = open("state");
+  put(*database, Family::leases, "lease", "1");
+  put(*database, Family::meta, "meta", "7");
+  ASSERT_TRUE(database->checkpoint(directory + "/copy").ok());
+  EXPECT_FALSE(database->checkpoint(directory + "/copy").ok());
+  put(*database, Family::meta, "meta", "8");
+  auto copy = open("copy");
+  EXPECT_EQ(copy->get(Family::meta, "meta"), "7");
+  EXPECT_EQ(copy->get(Family::leases, "lease"), "1");
+}
+
+TEST_F(StorageDatabase, keysSortLikeTheirNumbers) {
+  EXPECT_LT(laneKey({1, 2, 3}), laneKey({1, 3, 0}));
+  EXPECT_LT(laneKey({255, 0, 0}), laneKey({256, 0, 0}));
+  EXPECT_LT(scheduledKey(ClockKind::elapsed, 255, JobId{}), scheduledKey(ClockKind::elapsed, 256, JobId{}));
+  const LaneKey lane{7, 15, 0x01020304};
+  EXPECT_EQ(laneOf(jobKey(lane, JobId{})), lane);
+  EXPECT_EQ(jobKey(lane, JobId{}).size(), jobKeyBytes);
+}
+
+}  // namespace
+}  // namespace capstan::storage
