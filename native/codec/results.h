@@ -22,10 +22,10 @@ struct RecordBytes {
 struct GrantedJob {
   JobId id;
   uint32_t attempt = 1;
-  uint32_t maxAttempts = 0;       // resolved; 0xffffffff: unlimited
-  uint16_t queueIndex = 0;        // into the request's queues
-  uint32_t payloadBytes = 0;      // size in the window, for accounting
-  std::string key;                // key in family `jobs`, for the multi-get when `record` is null
+  uint32_t maxAttempts = 0;                   // resolved; 0xffffffff: unlimited
+  uint16_t queueIndex = 0;                    // into the request's queues
+  uint32_t payloadBytes = 0;                  // size in the window, for accounting
+  std::string key;                            // key in family `jobs`, for the multi-get when `record` is null
   std::shared_ptr<const RecordBytes> record;  // null: not in the leader's cache, the readers fill it in
 };
 
@@ -37,20 +37,20 @@ struct Refusal {
 // One result. Which fields count depends on the command; a refused command carries only `error`.
 struct CommandResult {
   schema::ErrorCode code = schema::ErrorCode::OK;
-  std::unique_ptr<Error> error;   // message, field and retryAfterMs when code is not OK
+  std::unique_ptr<Error> error;  // message, field and retryAfterMs when code is not OK
 
-  std::vector<JobId> ids;         // enqueue, in the order of the request
+  std::vector<JobId> ids;  // enqueue, in the order of the request
 
-  LeaseId lease{};                // fetch: all zero when nothing was granted
+  LeaseId lease{};  // fetch: all zero when nothing was granted
   uint64_t token = 0;
-  uint64_t leaseMs = 0;           // fetch, extend: what was granted
-  std::vector<GrantedJob> jobs;   // fetch
+  uint64_t leaseMs = 0;          // fetch, extend: what was granted
+  std::vector<GrantedJob> jobs;  // fetch
 
-  uint32_t accepted = 0;          // ack, fail, release, deleteJobs; extend: open jobs
+  uint32_t accepted = 0;  // ack, fail, release, deleteJobs; extend: open jobs
   std::vector<Refusal> refused;
 
-  uint64_t session = 0;           // openSession
-  uint64_t operation = 0;         // bulk operations
+  uint64_t session = 0;    // openSession
+  uint64_t operation = 0;  // bulk operations
   uint64_t operationDone = 0;
   bool operationFinished = false;
 

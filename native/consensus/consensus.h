@@ -2,8 +2,8 @@
 // RawNode and the view of entries not yet cut. It touches no disk, socket, clock or thread. Called by raft/ alone.
 //
 // Threading: one core is used by one thread at a time. A callback runs inside the call it belongs to and must not call
-// back into the core. Ownership: bytes that a callback gets are valid during the callback only, unless it says that they
-// are handed over: those are freed with capstanCoreFreeBytes. Errors: a panic of the core ends the process.
+// back into the core. Ownership: bytes that a callback gets are valid during the callback only, unless it says that
+// they are handed over: those are freed with capstanCoreFreeBytes. Errors: a panic of the core ends the process.
 #pragma once
 
 #include <stddef.h>
@@ -45,7 +45,7 @@ typedef struct {
   uint32_t electionTicks;
   uint32_t heartbeatTicks;
   uint64_t electionSeed;
-  // Gives entries [from, to), at least one and about `bytesMax`, to capstanCoreLoadEntry's twin `take`, in order.
+  // Gives entries [from, to), at least one and about `bytesMax`, to `take`, in order.
   void* context;
   void (*readLog)(void* context, uint64_t from, uint64_t to, uint64_t bytesMax, void* into,
                   void (*take)(void* into, const CapstanCoreEntry* entry));
@@ -73,7 +73,7 @@ typedef struct {
 
 enum { capstanCoreOk = 0, capstanCoreBusy = 1, capstanCoreNotLeader = 2, capstanCoreInvalid = 3 };
 
-// The entries of the log follow the base one by one, through `count` calls of `next`. Null: `confState` cannot be read.
+// Reads the log once, through `readLog`, up to `lastIndex`. Null: `confState` cannot be read or nothing fits together.
 CapstanCore* capstanCoreOpen(const CapstanCoreOptions* options, uint64_t lastIndex);
 void capstanCoreClose(CapstanCore* core);
 void capstanCoreFreeBytes(CapstanOwnedBytes* bytes);

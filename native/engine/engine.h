@@ -29,12 +29,12 @@ struct EngineOptions {
   uint64_t blockCacheBytes = 128ull << 20;
   uint64_t writeBufferBytes = 128ull << 20;
   uint32_t backgroundJobs = 2;
-  uint64_t windowBytesMax = 64ull << 20;   // ready windows of all lanes
-  uint32_t windowJobsMax = 4096;           // of one lane
+  uint64_t windowBytesMax = 64ull << 20;  // ready windows of all lanes
+  uint32_t windowJobsMax = 4096;          // of one lane
   uint64_t payloadCacheBytes = 64ull << 20;
-  uint32_t proposalsMax = 1024;            // waiting for the raft thread
+  uint32_t proposalsMax = 1024;  // waiting for the raft thread
   uint32_t tickRowsMax = 10000;
-  uint32_t parkedMax = 100000;             // a worker
+  uint32_t parkedMax = 100000;  // a worker
   uint32_t readerThreads = 1;
 };
 
@@ -44,7 +44,7 @@ struct Proposal {
   uint32_t worker = 0;
   uint32_t shard = 0;
   uint32_t ticket = 0;
-  bool enqueues = false;                   // refused with diskFull while the reserve is reached
+  bool enqueues = false;  // refused with diskFull while the reserve is reached
   std::vector<uint8_t> entry;
   std::vector<uint32_t> replySlots;
 };
@@ -55,14 +55,14 @@ struct ReadResult;  // codec/read_results.h
 
 struct Completion {
   CompletionKind kind;
-  uint32_t ticket = 0;                     // entry
-  uint32_t slot = 0;                       // read, wake: the worker's reply slot
-  int fileDescriptor = -1;                 // accepted
-  uint32_t listener = 0;                   // accepted
-  uint32_t stateBits = 0;                  // state: schema::EngineState
-  uint64_t appliedIndex = 0;               // entry, read
-  std::vector<uint32_t> replySlots;        // entry
-  std::vector<CommandResult> results;      // entry: one per slot, jobs already with their records
+  uint32_t ticket = 0;                 // entry
+  uint32_t slot = 0;                   // read, wake: the worker's reply slot
+  int fileDescriptor = -1;             // accepted
+  uint32_t listener = 0;               // accepted
+  uint32_t stateBits = 0;              // state: schema::EngineState
+  uint64_t appliedIndex = 0;           // entry, read
+  std::vector<uint32_t> replySlots;    // entry
+  std::vector<CommandResult> results;  // entry: one per slot, jobs already with their records
   std::shared_ptr<ReadResult> read;
 };
 
@@ -78,12 +78,12 @@ class CompletionQueue {
 struct ParkRequest {
   uint32_t worker = 0;
   uint32_t slot = 0;
-  uint64_t arrival = 0;                    // 0: first time; else the value that park returned before: keeps its place
-  uint64_t emptyAtIndex = 0;               // index of the entry that found nothing
-  std::vector<uint64_t> queues;            // queueHash(tenant, queue)
+  uint64_t arrival = 0;          // 0: first time; else the value that park returned before: keeps its place
+  uint64_t emptyAtIndex = 0;     // index of the entry that found nothing
+  std::vector<uint64_t> queues;  // queueHash(tenant, queue)
 };
 
-struct ReadRequest {                       // bytes of a validated request struct, see codec/read_request.h
+struct ReadRequest {  // bytes of a validated request struct, see codec/read_request.h
   uint32_t worker = 0;
   uint32_t slot = 0;
   uint32_t shard = 0;
@@ -98,7 +98,7 @@ class Engine {
 
   // `ring` is called at most once between two drains, from an engine thread; it must not block.
   Result<uint32_t> openWorker(std::function<void()> ring, CompletionQueue** queue);
-  void closeWorker(uint32_t worker);       // its slots are forgotten; late completions are dropped
+  void closeWorker(uint32_t worker);  // its slots are forgotten; late completions are dropped
 
   // ok, or busy / diskFull / notLeader / shuttingDown: then nothing was proposed and the caller keeps its slots.
   [[nodiscard]] schema::ErrorCode propose(Proposal proposal);
@@ -107,17 +107,17 @@ class Engine {
   // Returns the arrival number (> 0) when parked, 0 when the queue may have become ready since: try again at once.
   // A wake arrives as a completion, at most one per park.
   Result<uint64_t> park(const ParkRequest& request);
-  bool unpark(uint32_t worker, uint32_t slot);          // true: it was parked and has no wake under way
-  void passWake(uint32_t worker, uint32_t slot);        // a woken caller that cannot use it: wake another
-  void settleWake(uint32_t worker, uint32_t slot);      // a woken caller's fetch has been applied
+  bool unpark(uint32_t worker, uint32_t slot);      // true: it was parked and has no wake under way
+  void passWake(uint32_t worker, uint32_t slot);    // a woken caller that cannot use it: wake another
+  void settleWake(uint32_t worker, uint32_t slot);  // a woken caller's fetch has been applied
 
   // Listening. `address` is HOST:PORT, [HOST]:PORT or unix:PATH; returns the bound address. Accepted sockets come to
   // the workers as completions, in turn.
   Result<std::string> listen(uint32_t listener, const std::string& address, uint32_t connectionsMax);
   void stopListening();
-  void connectionClosed();                 // one accepted socket is gone
+  void connectionClosed();  // one accepted socket is gone
 
-  std::string statusJson() const;          // counters and gauges of every shard
+  std::string statusJson() const;  // counters and gauges of every shard
   // Proposes a stamp, flushes, ends the threads. The state is durable when it returns.
   void close();
 };
