@@ -100,12 +100,6 @@
       'link_settings': { 'libraries': ['-lcapnp', '-lkj', '-lxxhash'] },
     },
     {
-      'target_name': 'rpc',
-      'type': 'static_library',
-      'sources': ['<!@(node scripts/list_sources.mjs .cc native/rpc)'],
-      'dependencies': ['schemas', 'base', 'codec'],
-    },
-    {
       'target_name': 'log',
       'type': 'static_library',
       'sources': ['<!@(node scripts/list_sources.mjs .cc native/log)'],
@@ -125,32 +119,10 @@
       'link_settings': { 'libraries': ['-lrocksdb', '-lxxhash'] },
     },
     {
-      'target_name': 'fsm',
-      'type': 'static_library',
-      'sources': ['<!@(node scripts/list_sources.mjs .cc native/fsm)'],
-      'dependencies': ['schemas', 'base', 'codec', 'storage'],
-    },
-    {
-      'target_name': 'engine',
-      'type': 'static_library',
-      'sources': ['<!@(node scripts/list_sources.mjs .cc native/engine)'],
-      'dependencies': ['schemas', 'base', 'codec', 'rpc', 'log', 'raft', 'storage', 'fsm'],
-    },
-    {
-      'target_name': 'capstan',
-      'type': 'loadable_module',
-      'sources': ['native/addon.cc', '<!@(node scripts/list_sources.mjs .cc native/napi)'],
-      'dependencies': ['engine', 'schemas'],
-      'defines': ['NAPI_VERSION=8', 'NAPI_CPP_EXCEPTIONS'],
-      'cflags': ['-isystem', '<!(node -p "require(\'node:path\').resolve(require(\'node-addon-api\').include_dir)")'],
-      # Node unmaps an addon that only worker threads had loaded, under the feet of the engine's threads.
-      'ldflags': ['-Wl,-z,nodelete', '-Wl,--no-undefined-version'],
-    },
-    {
       'target_name': 'native_tests',
       'type': 'executable',
       'sources': ['<!@(node scripts/list_sources.mjs .cc native/test -_main.cc)'],
-      'dependencies': ['engine', 'schemas'],
+      'dependencies': ['codec', 'log', 'raft', 'storage', 'schemas'],
       'libraries': ['-lgtest', '-lgtest_main'],
     },
     {
