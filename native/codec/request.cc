@@ -1,0 +1,138 @@
+// Validation of a request as a whole: finds the bounds of its method, keeps what Cap'n Proto throws on hostile pointers
+// inside, and fills in what callers wait for. Owns no rule of one field (validate_*.cc have them). Called by rpc/.
+#include "codec/request.h"
+
+#include <kj/exception.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <string>
+
+#include "codec/validate.h"
+
+namespace capstan::codec {
+namespace {
+
+constexpr uint64_t replySlackBytes = 512;  // frame, Return, status with its texts
+
+template <class Struct>
+bool checkAs(Checks& checks, capnp::AnyPointer::Reader body, Request& request) {
+  return check(checks, body.getAs<Struct>(), request);
+}
+
+template <class Struct>
+bool checkWrite(Checks& checks, capnp::AnyPointer::Reader body, Request& request) {
+  const auto reader = body.getAs<Struct>();
+  if (!check(checks, reader, request)) return false;
+  const auto id = reader.getRequest();
+  request.storesResult = id.getSession() != 0;
+  return true;
+}
+
+bool checkMethod(Method method, Checks& checks, capnp::AnyPointer::Reader body, Request& request) {
+  switch (method) {
+    case Method::enqueue:
+      return checkWrite<schema::EnqueueRequest>(checks, body, request);
+    case Method::fetch:
+      return checkWrite<schema::FetchRequest>(checks, body, request);
+    case Method::ack:
+      return checkWrite<schema::AckRequest>(checks, body, request);
+    case Method::fail:
+      return checkWrite<schema::FailRequest>(checks, body, request);
+    case Method::extend:
+      return checkWrite<schema::ExtendRequest>(checks, body, request);
+    case Method::release:
+      return checkWrite<schema::ReleaseRequest>(checks, body, request);
+    case Method::exchange:
+      return checkWrite<schema::ExchangeRequest>(checks, body, request);
+    case Method::openSession:
+      return checkAs<schema::OpenSessionRequest>(checks, body, request);
+    case Method::closeSession:
+      return checkAs<schema::CloseSessionRequest>(checks, body, request);
+    case Method::setQueue:
+      return checkWrite<schema::SetQueueRequest>(checks, body, request);
+    case Method::deleteQueue:
+      return checkWrite<schema::DeleteQueueRequest>(checks, body, request);
+    case Method::deleteJobs:
+      return checkWrite<schema::DeleteJobsRequest>(checks, body, request);
+    case Method::redriveDead:
+    case Method::deleteDead:
+      return checkWrite<schema::DeadRequest>(checks, body, request);
+    case Method::listQueues:
+      return checkAs<schema::ListQueuesRequest>(checks, body, request);
+    case Method::getQueue:
+      return checkAs<schema::GetQueueRequest>(checks, body, request);
+    case Method::peek:
+      return checkAs<schema::PeekRequest>(checks, body, request);
+    case Method::getJob:
+      return checkAs<schema::GetJobRequest>(checks, body, request);
+    case Method::listDead:
+      return checkAs<schema::ListDeadRequest>(checks, body, request);
+    case Method::getOperation:
+      return checkAs<schema::GetOperationRequest>(checks, body, request);
+    case Method::serverInfo:
+      return checkAs<schema::ServerInfoRequest>(checks, body, request);
+    case Method::queueberAdd:
+      return checkAs<schema::compat::AddRequest>(checks, body, request);
+    case Method::queueberRemove:
+      return checkAs<schema::compat::RemoveRequest>(checks, body, request);
+    case Method::queueberPoll:
+      return checkAs<schema::compat::PollRequest>(checks, body, request);
+    case Method::queueberExtend:
+      return checkAs<schema::compat::ExtendRequest>(checks, body, request);
+  }
+  return checks.refuse(schema::ErrorCode::UNSUPPORTED, Field{"method"}, "is not known");
+}
+
+schema::CallClass classOf(Method method) {
+  switch (method) {
+    case Method::fetch:
+    case Method::queueberPoll:
+      return schema::CallClass::FETCH;
+    case Method::listQueues:
+    case Method::getQueue:
+    case Method::peek:
+    case Method::getJob:
+    case Method::listDead:
+    case Method::getOperation:
+      return schema::CallClass::READ;
+    case Method::serverInfo:
+      return schema::CallClass::INFO;
+    default:
+      return schema::CallClass::WRITE;
+  }
+}
+
+uint32_t clamped(uint64_t value) { return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX)); }
+
+}  // namespace
+
+uint64_t queueHash(std::string_view tenant, std::string_view queue) {
+  std::string key;
+  key.reserve(tenant.size() + 1 + queue.size());
+  key.append(tenant).push_back('\0');
+  key.append(queue);
+  return std::max<uint64_t>(XXH3_64bits(key.data(), key.size()), 1);
+}
+
+Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedMessage> message,
+                                          capnp::AnyPointer::Reader body, const Limits& limits) {
+  auto request = std::make_unique<Request>();
+  request->method = method;
+  request->callClass = classOf(method);
+  Checks checks(limits, message->wordCount);
+  try {
+    if (!checkMethod(method, checks, body, *request)) return std::move(checks.fault);
+  } catch (const kj::Exception& exception) {
+    return Error{schema::ErrorCode::INVALID_ARGUMENT,
+                 std::string("the message is malformed: ") + exception.getDescription().cStr(), "", 0};
+  }
+  if (request->jobs == 0) request->jobs = clamped(std::max<uint64_t>(checks.jobs, 1));
+  request->bytes = clamped(message->wordCount * 8 + sizeof(Request) + request->queueHashes.size() * 8);
+  request->replyBytesMax = clamped(checks.replyBytes + replySlackBytes);
+  request->root = body;
+  request->message = std::move(message);
+  return request;
+}
+
+}  // namespace capstan::codec
