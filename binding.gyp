@@ -119,10 +119,16 @@
       'link_settings': { 'libraries': ['-lrocksdb', '-lxxhash'] },
     },
     {
+      'target_name': 'engine',
+      'type': 'static_library',
+      'sources': ['<!@(node scripts/list_sources.mjs .cc native/engine)'],
+      'dependencies': ['schemas', 'base', 'codec', 'log', 'raft', 'storage'],
+    },
+    {
       'target_name': 'native_tests',
       'type': 'executable',
       'sources': ['<!@(node scripts/list_sources.mjs .cc native/test -_main.cc)'],
-      'dependencies': ['codec', 'log', 'raft', 'storage', 'schemas'],
+      'dependencies': ['engine', 'schemas'],
       'libraries': ['-lgtest', '-lgtest_main'],
     },
     {
