@@ -103,6 +103,17 @@ schema::CallClass classOf(Method method) {
   }
 }
 
+// Visits every pointer, those of fields that this build does not know included: an entry copies whole structs, and what
+// is malformed, holds a capability or overlaps (so that it would grow when copied) must not get that far.
+Result<void> checkWhole(capnp::AnyPointer::Reader body, size_t messageWords) {
+  const capnp::MessageSize size = body.targetSize();
+  const char* fault = size.capCount > 0               ? "the request holds capabilities"
+                      : size.wordCount > messageWords ? "parts of the request overlap"
+                                                      : nullptr;
+  if (fault == nullptr) return {};
+  return Error{schema::ErrorCode::INVALID_ARGUMENT, std::string("the message is malformed: ") + fault, "", 0};
+}
+
 uint32_t clamped(uint64_t value) { return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX)); }
 
 }  // namespace
@@ -122,6 +133,7 @@ Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedM
   request->callClass = classOf(method);
   Checks checks(limits, message->wordCount);
   try {
+    if (Result<void> whole = checkWhole(body, message->wordCount); !whole) return whole.takeError();
     if (!checkMethod(method, checks, body, *request)) return std::move(checks.fault);
   } catch (const kj::Exception& exception) {
     return Error{schema::ErrorCode::INVALID_ARGUMENT,
