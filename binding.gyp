@@ -119,10 +119,17 @@
       'link_settings': { 'libraries': ['-lrocksdb', '-lxxhash'] },
     },
     {
+      'target_name': 'fsm',
+      'type': 'static_library',
+      'sources': ['<!@(node scripts/list_sources.mjs .cc native/fsm)'],
+      'dependencies': ['schemas', 'base', 'codec', 'storage'],
+      'link_settings': { 'libraries': ['-lrocksdb', '-lxxhash'] },
+    },
+    {
       'target_name': 'engine',
       'type': 'static_library',
       'sources': ['<!@(node scripts/list_sources.mjs .cc native/engine)'],
-      'dependencies': ['schemas', 'base', 'codec', 'log', 'raft', 'storage'],
+      'dependencies': ['schemas', 'base', 'codec', 'log', 'raft', 'storage', 'fsm'],
     },
     {
       'target_name': 'native_tests',

@@ -1,0 +1,153 @@
+// The steps of bulk operations: deleting a queue with everything in it, redriving and deleting dead jobs. Owns the
+// order of the phases. Each step continues at the key where the last one ended. See bulk.h.
+#include "fsm/bulk.h"
+
+#include "base/check.h"
+#include "fsm/ids.h"
+#include "fsm/jobs.h"
+
+namespace capstan::fsm {
+namespace {
+
+using storage::Family;
+
+constexpr uint8_t phaseJobs = 0;
+constexpr uint8_t phaseScheduled = 1;
+constexpr uint8_t phaseDead = 2;
+constexpr uint8_t phaseRest = 3;
+
+std::string queuePrefix(uint32_t queue) {
+  std::string prefix;
+  storage::append32(prefix, queue);
+  return prefix;
+}
+
+// Removes jobs of a queue that is being deleted, leased or not. Lanes give them in the order of their keys.
+uint32_t dropJobs(Change& change, OperationRow& operation, Queue& queue, uint32_t rowsMax) {
+  uint32_t looked = 0;
+  for (auto& level : queue.levels) {
+    if (!level) continue;
+    for (auto& [group, lane] : level->lanes) {
+      while (lane.count > 0 && looked < rowsMax) {
+        const std::vector<JobId> ids = firstRows(change, lane, rowsMax - looked);
+        CAPSTAN_ASSERT(!ids.empty(), queue.number, lane.count);
+        for (const JobId& id : ids) dropJob(change, queue, lane, id);
+        looked += static_cast<uint32_t>(ids.size());
+        operation.done += ids.size();
+      }
+      if (looked >= rowsMax) return looked;
+    }
+  }
+  ++operation.phase;
+  operation.place.clear();
+  return looked;
+}
+
+// `scheduled` is ordered by time, so all of it is looked through; the id says whose a row is.
+uint32_t dropScheduledOf(Change& change, OperationRow& operation, Queue& queue, uint32_t rowsMax) {
+  const std::string end(1, 2);  // behind both clocks
+  const auto rows = change.rows.scan(Family::scheduled, operation.place, end, rowsMax);
+  for (const auto& [key, record] : rows) {
+    if (readFacts(record).queue != queue.number) continue;
+    dropScheduled(change, key, record);
+    ++operation.done;
+  }
+  if (rows.size() < rowsMax || queue.row.counters.scheduled == 0) {
+    ++operation.phase;
+    operation.place.clear();
+  } else {
+    operation.place = rows.back().first + '\0';
+  }
+  return static_cast<uint32_t>(rows.size());
+}
+
+template <class Each>
+uint32_t forDead(Change& change, OperationRow& operation, uint32_t rowsMax, const std::string& end, bool& finished,
+                 Each each) {
+  const std::string from = operation.place.empty() ? queuePrefix(operation.queue) : operation.place;
+  const auto rows = change.rows.scan(Family::dead, from, end, rowsMax);
+  for (const auto& [key, row] : rows) each(key, row);
+  operation.done += rows.size();
+  finished = rows.size() < rowsMax;
+  if (!finished) operation.place = rows.back().first + '\0';
+  return static_cast<uint32_t>(rows.size());
+}
+
+uint32_t stepDeleteQueue(Change& change, OperationRow& operation, uint32_t rowsMax) {
+  Queue* queue = change.state.queueOf(operation.queue);
+  CAPSTAN_ASSERT(queue != nullptr && queue->row.deleting, operation.queue);
+  uint32_t looked = 0;
+  if (operation.phase == phaseJobs) looked += dropJobs(change, operation, *queue, rowsMax);
+  if (operation.phase == phaseScheduled && looked < rowsMax) {
+    looked += dropScheduledOf(change, operation, *queue, rowsMax - looked);
+  }
+  if (operation.phase == phaseDead && looked < rowsMax) {
+    bool finished = false;
+    looked += forDead(change, operation, rowsMax - looked, behindPrefix(queuePrefix(queue->number)), finished,
+                      [&](const std::string& key, const std::string& row) { dropDead(change, key, row); });
+    if (finished) ++operation.phase;
+  }
+  if (operation.phase == phaseRest && looked < rowsMax) {
+    change.dropQueue(*queue);
+    operation.finished = true;
+  }
+  return looked;
+}
+
+uint32_t stepDead(Change& change, OperationRow& operation, uint32_t rowsMax) {
+  Queue* queue = change.state.queueOf(operation.queue);
+  if (queue == nullptr || queue->row.deleting) {  // its dead jobs go with it
+    operation.finished = true;
+    return 0;
+  }
+  std::string end = queuePrefix(operation.queue);
+  storage::append64(end, operation.untilMs);
+  return forDead(change, operation, rowsMax, end, operation.finished,
+                 [&](const std::string& key, const std::string& row) {
+                   if (operation.kind == OperationKind::redriveDead) {
+                     redriveJob(change, key, row);
+                   } else {
+                     dropDead(change, key, row);
+                   }
+                 });
+}
+
+uint32_t step(Change& change, OperationRow& operation, uint32_t rowsMax) {
+  return operation.kind == OperationKind::deleteQueue ? stepDeleteQueue(change, operation, rowsMax)
+                                                      : stepDead(change, operation, rowsMax);
+}
+
+void forgetOld(Change& change, uint64_t newest) {
+  if (newest <= finishedKept) return;
+  const uint64_t old = newest - finishedKept;
+  if (!change.state.operations.contains(old)) change.rows.remove(Family::operations, storage::operationKey(old));
+}
+
+}  // namespace
+
+CommandResult beginBulk(Change& change, OperationRow operation, uint32_t rowsMax) {
+  CommandResult result;
+  step(change, operation, rowsMax);
+  result.operationDone = operation.done;
+  result.operationFinished = operation.finished;
+  if (operation.finished) return result;
+  result.operation = ++change.state.meta.operations;
+  change.rows.put(Family::operations, storage::operationKey(result.operation), operation.encode());
+  change.state.operations[result.operation] = std::move(operation);
+  forgetOld(change, result.operation);
+  return result;
+}
+
+uint32_t stepBulk(Change& change, uint32_t rowsMax) {
+  uint32_t looked = 0;
+  auto& running = change.state.operations;
+  for (auto at = running.begin(); at != running.end() && looked < rowsMax;) {
+    OperationRow& operation = at->second;
+    looked += step(change, operation, rowsMax - looked);
+    change.rows.put(Family::operations, storage::operationKey(at->first), operation.encode());
+    at = operation.finished ? running.erase(at) : std::next(at);
+  }
+  return looked;
+}
+
+}  // namespace capstan::fsm

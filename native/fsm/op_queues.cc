@@ -1,0 +1,81 @@
+// setQueue and deleteQueue: a queue's settings, its pause, and its end with everything in it. Owns nothing. Inputs:
+// queue; settings, pause, resume.
+#include "base/check.h"
+#include "fsm/bulk.h"
+#include "fsm/jobs.h"
+#include "fsm/operations.h"
+
+namespace capstan::fsm {
+namespace {
+
+using schema::ErrorCode;
+
+std::string_view textOf(capnp::Text::Reader text) { return {text.cStr(), text.size()}; }
+
+template <class Value>
+void changeTo(Value& setting, Value value) {
+  if (value != 0) setting = value;
+}
+
+void applySettings(Change& change, Queue& queue, schema::QueueSettings::Reader from) {
+  codec::QueueDefaults& to = queue.row.settings;
+  changeTo(to.maxAttempts, from.getMaxAttempts());
+  changeTo(to.backoffBaseMs, from.getBackoffBaseMs());
+  changeTo(to.backoffFactorPercent, from.getBackoffFactorPercent());
+  changeTo(to.backoffMaxMs, from.getBackoffMaxMs());
+  changeTo(to.backoffJitterPercent, from.getBackoffJitterPercent());
+  changeTo(to.groupQuantum, from.getGroupQuantum());
+  if (from.getDeadKeepMs() == 0 || from.getDeadKeepMs() == to.deadKeepMs) return;
+  to.deadKeepMs = from.getDeadKeepMs();
+  queue.row.deadDueMs = 0;  // the old timer states another instant and does nothing
+  ensureDeadTimer(change, queue);
+}
+
+}  // namespace
+
+CommandResult setQueue(Change& change, std::string_view tenant, schema::SetQueueRequest::Reader request) {
+  const std::string_view name = textOf(request.getQueue());
+  Queue* queue = change.state.findQueue(tenant, name);
+  if (queue != nullptr && queue->row.deleting) {
+    return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
+  }
+  if (queue == nullptr) {
+    if (change.state.queues.size() >= change.limits.queuesMax) {
+      return refuse(ErrorCode::LIMIT_REACHED,
+                    "the limit of " + std::to_string(change.limits.queuesMax) + " queues is reached", "queue");
+    }
+    queue = &change.makeQueue(tenant, name);
+  }
+  applySettings(change, *queue, request.getSettings());
+  if (request.getPause()) queue->row.paused = true;
+  if (request.getResume() && queue->row.paused) {
+    queue->row.paused = false;
+    change.bump(*queue);
+  }
+  change.touch(*queue);
+  return {};
+}
+
+CommandResult deleteQueue(Change& change, std::string_view tenant, schema::DeleteQueueRequest::Reader request) {
+  Queue* queue = change.state.findQueue(tenant, textOf(request.getQueue()));
+  if (queue == nullptr) return refuse(ErrorCode::NOT_FOUND, "there is no such queue", "queue");
+  if (queue->row.deleting) {
+    CommandResult result;
+    for (const auto& [number, operation] : change.state.operations) {
+      if (operation.kind != OperationKind::deleteQueue || operation.queue != queue->number) continue;
+      result.operation = number;
+      result.operationDone = operation.done;
+    }
+    CAPSTAN_ASSERT(result.operation != 0, queue->number);
+    return result;
+  }
+  queue->row.deleting = true;
+  queue->row.deadDueMs = 0;
+  change.touch(*queue);
+  OperationRow operation;
+  operation.kind = OperationKind::deleteQueue;
+  operation.queue = queue->number;
+  return beginBulk(change, std::move(operation), rowsInRequestMax);
+}
+
+}  // namespace capstan::fsm

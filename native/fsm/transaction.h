@@ -1,0 +1,47 @@
+// The one write batch of an entry, and what its earlier commands changed already: a point read or a scan while applying
+// sees the batch over the database. Owns the batch. Called by every operation of fsm/; `commit` by the state machine.
+//
+// Rows of `jobs`, `lanes`, `leases`, `queues` and `groups` are not kept here: what is read of them while applying
+// stands in memory (state.h), and a lane knows which of its rows the entry put and removed.
+#pragma once
+
+#include <rocksdb/write_batch.h>
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "storage/database.h"
+
+namespace capstan::fsm {
+
+class Transaction {
+ public:
+  explicit Transaction(storage::Database& database) : database(database) {}
+
+  void put(storage::Family family, std::string_view key, std::string_view value);
+  // By Delete or SingleDelete, as keys.h says of the family.
+  void remove(storage::Family family, std::string_view key);
+
+  std::optional<std::string> get(storage::Family family, const std::string& key) const;
+  // The first rows, at most `rowsMax`, of [from, to).
+  std::vector<std::pair<std::string, std::string>> scan(storage::Family family, const std::string& from,
+                                                        const std::string& to, size_t rowsMax) const;
+
+  std::string_view bytes() const { return batch.Data(); }
+  void commit();  // writes the batch and becomes empty
+
+ private:
+  storage::Database& database;
+  rocksdb::WriteBatch batch;
+  std::array<std::map<std::string, std::optional<std::string>>, storage::familyCount> changed;
+};
+
+// The smallest key behind every key that begins with `prefix`; empty: none.
+std::string behindPrefix(std::string prefix);
+
+}  // namespace capstan::fsm
