@@ -83,7 +83,7 @@ void Change::dropQueue(Queue& queue) {
   state.groupCount -= queue.groups.size();
   for (uint8_t priority = 0; priority < levelCount; ++priority) {
     if (!queue.levels[priority]) continue;
-    rows.remove(Family::groups, storage::turnKey(queue.number, priority));
+    if (queue.levels[priority]->turnStored) rows.remove(Family::groups, storage::turnKey(queue.number, priority));
     for (auto& [group, lane] : queue.levels[priority]->lanes) {
       CAPSTAN_ASSERT(lane.count == 0, queue.number, group);
       dropWindow(state, lane);
@@ -238,6 +238,7 @@ void Change::writeQueues(std::vector<QueueReady>& queuesTold) {
     if (queue == nullptr) continue;
     Level& level = *queue->levels[priority];
     level.turnTouched = false;
+    level.turnStored = true;
     rows.put(Family::groups, storage::turnKey(number, priority), level.turn.encode());
   }
   turnsTouched.clear();

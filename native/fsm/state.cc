@@ -44,6 +44,7 @@ void loadQueues(State& state, storage::Database& database) {
       auto& level = queue->levels[static_cast<uint8_t>(key[5])];
       if (!level) level = std::make_unique<Level>();
       level->turn = TurnRow::decode(value);
+      level->turnStored = true;
     }
   });
 }

@@ -65,6 +65,7 @@ struct Level {
   std::set<uint32_t> readyGroups;
   TurnRow turn;
   bool turnTouched = false;
+  bool turnStored = false;  // its row exists
 };
 
 struct Group {
