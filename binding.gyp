@@ -100,6 +100,13 @@
       'link_settings': { 'libraries': ['-lcapnp', '-lkj', '-lxxhash'] },
     },
     {
+      'target_name': 'rpc',
+      'type': 'static_library',
+      'sources': ['<!@(node scripts/list_sources.mjs .cc native/rpc)'],
+      'dependencies': ['schemas', 'base', 'codec'],
+      'link_settings': { 'libraries': ['-lcapnp-rpc', '-lcapnp', '-lkj-async', '-lkj'] },
+    },
+    {
       'target_name': 'log',
       'type': 'static_library',
       'sources': ['<!@(node scripts/list_sources.mjs .cc native/log)'],
@@ -129,7 +136,23 @@
       'target_name': 'engine',
       'type': 'static_library',
       'sources': ['<!@(node scripts/list_sources.mjs .cc native/engine)'],
-      'dependencies': ['schemas', 'base', 'codec', 'log', 'raft', 'storage', 'fsm'],
+      'dependencies': ['schemas', 'base', 'codec', 'rpc', 'log', 'raft', 'storage', 'fsm'],
+    },
+    {
+      'target_name': 'capstan',
+      'type': 'loadable_module',
+      'sources': ['native/addon.cc', '<!@(node scripts/list_sources.mjs .cc native/napi)'],
+      'dependencies': ['engine', 'schemas'],
+      # The last one: an environment that is being ended takes no errors, which is no reason to abort.
+      'defines': ['NAPI_VERSION=8', 'NAPI_CPP_EXCEPTIONS', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+      'cflags': ['-isystem', '<!(node -p "require(\'node:path\').resolve(require(\'node-addon-api\').include_dir)")'],
+      'cflags_cc': ['-fvisibility=hidden'],
+      'ldflags': [
+        # Node unmaps an addon that only worker threads had loaded, under the feet of the engine's threads.
+        '-Wl,-z,nodelete',
+        # Nothing of ours is seen by other addons of the process, nor theirs by us.
+        '-Wl,--exclude-libs,ALL', '-Wl,--no-undefined-version',
+      ],
     },
     {
       'target_name': 'native_tests',
@@ -146,6 +169,13 @@
       'include_dirs': ['test/native'],
       'dependencies': ['schemas'],
       'libraries': ['-lcapnp-rpc', '-lcapnp', '-lkj-async', '-lkj'],
+    },
+    {
+      # What the machine gives to a bare loop, for `capstan bench` to print beside its results.
+      'target_name': 'bench_floor',
+      'type': 'executable',
+      'sources': ['bench/native/floor_main.cc'],
+      'libraries': ['-lrocksdb'],
     },
   ],
 

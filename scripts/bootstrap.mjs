@@ -131,16 +131,12 @@ async function generateTypeScript(stamps) {
 
 async function buildNative(stamps, purpose) {
   const toolchain = [process.execPath, process.version, process.env.CXX ?? "", process.env.CXXFLAGS ?? ""];
-  const inputs = filesBelow("native", "schemas", "test/native", "binding.gyp", ...nativeScripts);
+  const inputs = filesBelow("native", "schemas", "test/native", "bench/native", "binding.gyp", ...nativeScripts);
   const stamp = stampOf(inputs, ...toolchain);
   // What the tests need includes what the server needs.
   const done = stamps.is("native:test", stamp) || (purpose === "start" && stamps.is("native:start", stamp));
-  if (done && existsSync(purpose === "start" ? "build/Release/capstan.node" : "build/Release/native_tests")) return;
-  if (purpose === "start" && !readFileSync("binding.gyp", "utf8").includes("'target_name': 'capstan'")) {
-    throw new StepFailed(
-      "This checkout has no server yet: its addon is not written. npm test runs the parts that are there.",
-    );
-  }
+  const outputs = ["build/Release/capstan.node", ...(purpose === "test" ? ["build/Release/native_tests"] : [])];
+  if (done && outputs.every((path) => existsSync(path))) return;
 
   const env = { ...process.env };
   if (!env.CXX && program("ccache")) env.CXX = "ccache g++";

@@ -20,10 +20,27 @@
 namespace capstan {
 namespace {
 
+// `field` holds a stable word for what whoever runs the server can change; see engine/engine.h.
+const char* wordOf(int number) {
+  switch (number) {
+    case ENOSPC:
+    case EDQUOT:
+      return "diskFull";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "permission";
+    case ENOTDIR:
+      return "notDirectory";
+    default:
+      return "";
+  }
+}
+
 Error failure(const char* what, const std::string& path, int number) {
   const bool full = number == ENOSPC || number == EDQUOT;
   return Error{full ? schema::ErrorCode::DISK_FULL : schema::ErrorCode::INTERNAL,
-               std::string(what) + " " + path + ": " + std::strerror(number), "", 0};
+               std::string(what) + " " + path + ": " + std::strerror(number), wordOf(number), 0};
 }
 
 class PosixFile final : public File {

@@ -52,6 +52,7 @@ Result<std::unique_ptr<PinnedMessage>> pinMessage(ByteSpan frame, uint32_t nesti
   options.nestingLimit = static_cast<int>(nestingMax);
   message->reader = std::make_unique<SegmentReader>(reinterpret_cast<const capnp::word*>(message->words.get()),
                                                     table.segmentWords, options);
+  message->segmentWords = table.segmentWords;
   return message;
 }
 

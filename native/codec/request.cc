@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <string>
 
+#include "codec/segments.h"
 #include "codec/validate.h"
 
 namespace capstan::codec {
@@ -114,6 +115,13 @@ Result<void> checkWhole(capnp::AnyPointer::Reader body, size_t messageWords) {
   return Error{schema::ErrorCode::INVALID_ARGUMENT, std::string("the message is malformed: ") + fault, "", 0};
 }
 
+std::unique_ptr<capnp::MessageReader> uncounted(const PinnedMessage& message) {
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = UINT64_MAX;
+  return std::make_unique<SegmentReader>(reinterpret_cast<const capnp::word*>(message.words.get()),
+                                         message.segmentWords, options);
+}
+
 uint32_t clamped(uint64_t value) { return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX)); }
 
 }  // namespace
@@ -126,15 +134,18 @@ uint64_t queueHash(std::string_view tenant, std::string_view queue) {
   return std::max<uint64_t>(XXH3_64bits(key.data(), key.size()), 1);
 }
 
-Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedMessage> message,
-                                          capnp::AnyPointer::Reader body, const Limits& limits) {
+Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedMessage> message, Locate locate,
+                                          const Limits& limits) {
   auto request = std::make_unique<Request>();
   request->method = method;
   request->callClass = classOf(method);
   Checks checks(limits, message->wordCount);
   try {
+    const capnp::AnyPointer::Reader body = locate(*message->reader);
     if (Result<void> whole = checkWhole(body, message->wordCount); !whole) return whole.takeError();
     if (!checkMethod(method, checks, body, *request)) return std::move(checks.fault);
+    message->reader = uncounted(*message);
+    request->root = locate(*message->reader);
   } catch (const kj::Exception& exception) {
     return Error{schema::ErrorCode::INVALID_ARGUMENT,
                  std::string("the message is malformed: ") + exception.getDescription().cStr(), "", 0};
@@ -142,7 +153,6 @@ Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedM
   if (request->jobs == 0) request->jobs = clamped(std::max<uint64_t>(checks.jobs, 1));
   request->bytes = clamped(message->wordCount * 8 + sizeof(Request) + request->queueHashes.size() * 8);
   request->replyBytesMax = clamped(checks.replyBytes + replySlackBytes);
-  request->root = body;
   request->message = std::move(message);
   return request;
 }

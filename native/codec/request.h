@@ -68,11 +68,15 @@ inline constexpr std::string_view defaultQueue = "default";  // of the Queueber 
 struct PinnedMessage {
   std::unique_ptr<uint64_t[]> words;
   size_t wordCount = 0;
+  std::vector<uint32_t> segmentWords;
   std::unique_ptr<capnp::MessageReader> reader;  // over `words`; traversal and nesting limited
 };
 
 // Takes the bytes of one unpacked message with its segment table. Checks the table against the bytes; reads no pointer.
 Result<std::unique_ptr<PinnedMessage>> pinMessage(ByteSpan frame, uint32_t nestingMax = 32);
+
+// Finds the pointer to the request's struct in a message. It must give the same one each time, and read nothing else.
+using Locate = capnp::AnyPointer::Reader (*)(capnp::MessageReader&);
 
 class Request {
  public:
@@ -95,14 +99,14 @@ class Request {
   }
 
  private:
-  friend Result<std::unique_ptr<Request>> validate(Method, std::unique_ptr<PinnedMessage>, capnp::AnyPointer::Reader,
-                                                   const Limits&);
+  friend Result<std::unique_ptr<Request>> validate(Method, std::unique_ptr<PinnedMessage>, Locate, const Limits&);
   std::unique_ptr<PinnedMessage> message;
   capnp::AnyPointer::Reader root;
 };
 
-// `body` lies in `message` and is the pointer to the request's struct. Checks every bound of `limits`.
-Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedMessage> message,
-                                          capnp::AnyPointer::Reader body, const Limits& limits);
+// Checks every bound of `limits`. What comes out may be read and copied any number of times (a waiting fetch is
+// proposed again at each wake): its reader counts no traversal any more, since nothing in it overlaps.
+Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedMessage> message, Locate locate,
+                                          const Limits& limits);
 
 }  // namespace capstan::codec

@@ -2,8 +2,8 @@
 // raft, log, apply and reader threads of each shard, the acceptor and the registry of parked fetches. It never touches
 // Node-API and never calls back into JavaScript: results go into the completion queue of the worker that asked.
 //
-// Threading: every method may be called from any thread unless it says otherwise. None blocks on disk.
-// Ownership: the instance is leaked on purpose; `close` joins its threads.
+// Threading: every method may be called from any thread unless it says otherwise. None blocks on disk but `open` and
+// `close`. Ownership: the instance is leaked on purpose; `close` joins its threads.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,11 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "codec/results.h"
+
+namespace capstan {
+struct ReadCommand;  // codec/read_request.h
+struct ReadResult;   // codec/read_results.h
+}  // namespace capstan
 
 namespace capstan::engine {
 
@@ -51,10 +56,8 @@ struct Proposal {
 
 enum class CompletionKind : uint8_t { entry, read, wake, accepted, state };
 
-struct ReadResult;  // codec/read_results.h
-
 struct Completion {
-  CompletionKind kind;
+  CompletionKind kind = CompletionKind::entry;
   uint32_t ticket = 0;                 // entry
   uint32_t slot = 0;                   // read, wake: the worker's reply slot
   int fileDescriptor = -1;             // accepted
@@ -87,39 +90,50 @@ struct ReadRequest {  // bytes of a validated request struct, see codec/read_req
   uint32_t worker = 0;
   uint32_t slot = 0;
   uint32_t shard = 0;
-  std::shared_ptr<const struct ReadCommand> command;
+  std::shared_ptr<const ReadCommand> command;
 };
 
 class Engine {
  public:
-  // Locks and opens the data directory, founds a cluster of one on an empty one, replays, starts the threads.
-  // `progress` is called with (entries done, entries in all) now and then from the calling thread.
+  // Locks and opens the data directory, founds a cluster of one on an empty one, replays, starts the threads; returns
+  // once the node leads and has applied its own term's first entry. `progress` is called with (entries done, entries in
+  // all) now and then from the calling thread.
+  //
+  // An Error of `open` and `listen` holds a stable word in `field`, for scripts and for advice: directoryLocked,
+  // formatNewer, formatOlder, damaged, permission, notDirectory, diskFull; addressInUse, addressInvalid,
+  // addressForbidden. An empty field: a fault without a word of its own.
   static Result<Engine*> open(const EngineOptions& options, std::function<void(uint64_t, uint64_t)> progress);
+  virtual ~Engine() = default;  // after `close`; only tests do it
 
-  // `ring` is called at most once between two drains, from an engine thread; it must not block.
-  Result<uint32_t> openWorker(std::function<void()> ring, CompletionQueue** queue);
-  void closeWorker(uint32_t worker);  // its slots are forgotten; late completions are dropped
+  // Sentences about the data directory that whoever runs the server should read. Never changes.
+  virtual std::vector<std::string> warnings() const { return {}; }
+
+  // `ring` is called at most once between two drains, from an engine thread; it must not block, and must not call the
+  // engine. The queue lives until closeWorker; the first thing in it is the engine's state.
+  virtual Result<uint32_t> openWorker(std::function<void()> ring, CompletionQueue** queue) = 0;
+  virtual void closeWorker(uint32_t worker) = 0;  // its slots are forgotten; late completions are dropped
 
   // ok, or busy / diskFull / notLeader / shuttingDown: then nothing was proposed and the caller keeps its slots.
-  [[nodiscard]] schema::ErrorCode propose(Proposal proposal);
-  [[nodiscard]] schema::ErrorCode read(ReadRequest request);
+  [[nodiscard]] virtual schema::ErrorCode propose(Proposal proposal) = 0;
+  [[nodiscard]] virtual schema::ErrorCode read(ReadRequest request) = 0;
 
   // Returns the arrival number (> 0) when parked, 0 when the queue may have become ready since: try again at once.
   // A wake arrives as a completion, at most one per park.
-  Result<uint64_t> park(const ParkRequest& request);
-  bool unpark(uint32_t worker, uint32_t slot);      // true: it was parked and has no wake under way
-  void passWake(uint32_t worker, uint32_t slot);    // a woken caller that cannot use it: wake another
-  void settleWake(uint32_t worker, uint32_t slot);  // a woken caller's fetch has been applied
+  virtual Result<uint64_t> park(const ParkRequest& request) = 0;
+  virtual bool unpark(uint32_t worker, uint32_t slot) = 0;      // true: it was parked and has no wake under way
+  virtual void passWake(uint32_t worker, uint32_t slot) = 0;    // a woken caller that cannot use it: wake another
+  virtual void settleWake(uint32_t worker, uint32_t slot) = 0;  // a woken caller's fetch has been applied
 
   // Listening. `address` is HOST:PORT, [HOST]:PORT or unix:PATH; returns the bound address. Accepted sockets come to
-  // the workers as completions, in turn.
-  Result<std::string> listen(uint32_t listener, const std::string& address, uint32_t connectionsMax);
-  void stopListening();
-  void connectionClosed();  // one accepted socket is gone
+  // the workers as completions, in turn. `backlog` in connections, cut by the system to net.core.somaxconn.
+  virtual Result<std::string> listen(uint32_t listener, const std::string& address, uint32_t connectionsMax,
+                                     uint32_t backlog) = 0;
+  virtual void stopListening() = 0;
+  virtual void connectionClosed() = 0;  // one accepted socket is gone
 
-  std::string statusJson() const;  // counters and gauges of every shard
+  virtual std::string statusJson() const = 0;  // counters and gauges of every shard
   // Proposes a stamp, flushes, ends the threads. The state is durable when it returns.
-  void close();
+  virtual void close() = 0;
 };
 
 }  // namespace capstan::engine

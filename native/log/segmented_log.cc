@@ -31,7 +31,7 @@ Error damage(const std::string& file, uint64_t offset, const std::string& what) 
                "the log is damaged: " + file + " at byte " + std::to_string(offset) + ": " + what +
                    ". The node must not go on, since it may have lost what it promised; restore it from a backup, or "
                    "remove it from its cluster and add it empty",
-               "", 0};
+               "damaged", 0};
 }
 
 // The head of a record and whether the rest is as it says.
@@ -297,7 +297,7 @@ Result<void> SegmentedLog::recover() {
       return Error{schema::ErrorCode::UNSUPPORTED,
                    segment->path + " has log format " + std::to_string(version) + "; this build understands " +
                        std::to_string(formatVersion) + ". Run the version that wrote it",
-                   "", 0};
+                   version > formatVersion ? "formatNewer" : "formatOlder", 0};
     }
     if (getLittle<uint32_t>(header + 12) != options.shard || getLittle<uint64_t>(header + 16) != segment->sequence) {
       return damage(segment->path, 12, "it belongs to another shard or has another file's name");

@@ -89,6 +89,15 @@ TEST(CodecFrame, whatPassesCanBecomeAnEntry) {
   EXPECT_GT(passed, 1000u);
 }
 
+// A waiting fetch is proposed anew at each wake, so a request may be read without end.
+TEST(CodecFrame, whatPassedCanBecomeAnEntryAnyNumberOfTimes) {
+  const auto validated = validateFrame(Method::enqueue, enqueueFrame(3));
+  ASSERT_TRUE(validated.ok()) << validated.error().message;
+  const Request* request = validated.value().get();
+  const std::vector<uint8_t> first = buildEntry({&request, 1}, defaultTenant, Limits());
+  for (int turn = 0; turn < 5000; ++turn) ASSERT_EQ(buildEntry({&request, 1}, defaultTenant, Limits()), first) << turn;
+}
+
 TEST(CodecFrame, survivesEveryByteFlipped) {
   const std::vector<uint8_t> good = enqueueFrame();
   std::mt19937 random(7);

@@ -27,14 +27,10 @@ std::vector<uint8_t> frameOf(Fill fill) {
 inline Result<std::unique_ptr<Request>> validateFrame(Method method, ByteSpan frame, const Limits& limits = {}) {
   Result<std::unique_ptr<PinnedMessage>> pinned = pinMessage(frame);
   if (!pinned) return pinned.takeError();
-  std::unique_ptr<PinnedMessage> message = pinned.take();
-  capnp::AnyPointer::Reader body;
-  try {
-    body = message->reader->getRoot<capnp::AnyPointer>();
-  } catch (const kj::Exception& exception) {
-    return Error{schema::ErrorCode::INVALID_ARGUMENT, exception.getDescription().cStr(), "frame", 0};
-  }
-  return validate(method, std::move(message), body, limits);
+  const Locate root = [](capnp::MessageReader& reader) {
+    return capnp::AnyPointer::Reader(reader.getRoot<capnp::AnyPointer>());
+  };
+  return validate(method, pinned.take(), root, limits);
 }
 
 template <class Struct, class Fill>
