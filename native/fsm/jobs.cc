@@ -1,4 +1,5 @@
-// Moves jobs between families. Owns the order of the writes of each move and the arithmetic of back-off. See jobs.h.
+// Moves jobs between families: liftRecord takes a record out of its lane, becomeJob puts one in. Owns the order of the
+// writes of each move and the arithmetic of back-off. Called by the operations, see jobs.h.
 #include "fsm/jobs.h"
 
 #include "base/check.h"

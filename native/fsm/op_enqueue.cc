@@ -1,4 +1,5 @@
-// enqueue: jobs into one queue, all of them or none. Owns the checks of the replicated limits. Inputs: queue, jobs.
+// enqueue: jobs into one queue, all of them or none. Owns the checks of the replicated limits, which an exchange asks
+// before it applies anything. Inputs: queue, jobs. Called by commands.cc and op_exchange.cc.
 #include <algorithm>
 
 #include "fsm/jobs.h"

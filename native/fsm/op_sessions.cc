@@ -1,4 +1,5 @@
-// openSession and closeSession, and the end of an idle one. Owns nothing. Inputs: name and keepMs; session.
+// openSession and closeSession, the life of a session that is used, and the end of an idle one. Owns nothing. Inputs:
+// name and keepMs; session. Called by commands.cc, requests.cc and tick.
 #include "base/check.h"
 #include "fsm/operations.h"
 #include "fsm/siphash.h"

@@ -2,7 +2,7 @@
 // loses what was not flushed. Owns a generator of random scripts over every operation. A seed replays a failure.
 #include <random>
 
-#include "fsm_support.h"
+#include "test/fsm_support.h"
 
 namespace capstan::fsm {
 namespace {

@@ -1,6 +1,6 @@
 // The life of jobs in the state machine: order, leases and their end, failures, delays, death and deletion. Owns
 // nothing. Driven through entries made of real requests, read back through results and reads.
-#include "fsm_support.h"
+#include "test/fsm_support.h"
 
 namespace capstan::fsm {
 namespace {

@@ -4,7 +4,7 @@
 #include "fsm/ids.h"
 #include "fsm/record.h"
 #include "fsm/siphash.h"
-#include "fsm_support.h"
+#include "test/fsm_support.h"
 
 namespace capstan::fsm {
 namespace {

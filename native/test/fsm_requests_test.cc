@@ -1,6 +1,6 @@
 // Retries by session and by idempotency key: carried out once, answered the same, bounded, and forgotten when the
 // client has received them. Owns nothing. Driven through entries made of real requests.
-#include "fsm_support.h"
+#include "test/fsm_support.h"
 
 namespace capstan::fsm {
 namespace {

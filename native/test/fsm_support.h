@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "codec/entry.h"
-#include "codec_support.h"
 #include "fsm/state_machine.h"
+#include "test/codec_support.h"
 
 namespace capstan::fsm {
 
