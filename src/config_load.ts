@@ -65,7 +65,8 @@ export interface LoadedConfig {
 }
 
 /** Variables that begin with CAPSTAN_ and belong to others: the client, commands that `capstan work` runs, tests. */
-const foreignVariables = /^CAPSTAN_(CONFIG$|SERVER$|ADDRESS|CLIENT_|CLUSTER|JOB_|TEST_|WORK_|BENCH_|OUTPUT$|BUILD_)/;
+const foreignVariables =
+  /^CAPSTAN_((CONFIG|SERVER|OUTPUT|ADDR|QUEUE|ATTEMPT|TOKEN|LEASE)$|ADDRESS|CLIENT_|CLUSTER|JOB_|TEST_|WORK_|BENCH_|BUILD_)/;
 
 interface Given {
   text: string | number | boolean;

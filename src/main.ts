@@ -207,7 +207,7 @@ class Server {
     }
     for (const key of Object.keys(next.config) as Key[]) {
       if (next.config[key] !== this.config[key] && !isReloadable(key)) {
-        log.warn({ key }, "SIGHUP: this setting needs a restart");
+        log.warn({ setting: key }, "SIGHUP: this setting needs a restart");
       }
     }
     log.level = next.config.logLevel;
