@@ -132,6 +132,7 @@ class Server {
         saidMs = performance.now();
         log.info({ done, total }, "replaying the log");
       });
+      for (const warning of native.engineWarnings()) log.warn({ dataDir: config.dataDir }, warning);
     } catch (error) {
       if (isNativeError(error)) throw engineError(error, config);
       throw error;

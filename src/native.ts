@@ -76,6 +76,10 @@ export interface Native {
   engineOpen(options: EngineOptions, progress: (done: number, total: number) => void): Promise<void>;
   /** Flushes and ends the engine; everything answered is durable before and after. */
   engineClose(): Promise<void>;
+  /** Sentences about the data directory that whoever runs the server should read, as on tmpfs or a network file system. */
+  engineWarnings(): string[];
+  /** Counters and gauges of the engine as JSON text. */
+  engineStatus(): string;
   /** Returns the bound address: HOST:PORT, [HOST]:PORT or unix:PATH. `backlog` in connections. */
   listen(listener: number, address: string, connectionsMax: number, backlog: number): string;
   stopListening(): void;

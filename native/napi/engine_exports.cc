@@ -34,6 +34,19 @@ Napi::Value engineClose(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value engineWarnings(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "engineWarnings()");
+  const std::vector<std::string> warnings = valueOrThrow(EngineHolder::instance().use())->warnings();
+  Napi::Array list = Napi::Array::New(info.Env(), warnings.size());
+  for (uint32_t at = 0; at < warnings.size(); ++at) list.Set(at, warnings[at]);
+  return list;
+}
+
+Napi::Value engineStatus(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "engineStatus()");
+  return Napi::String::New(info.Env(), valueOrThrow(EngineHolder::instance().use())->statusJson());
+}
+
 Napi::Value listen(const Napi::CallbackInfo& info) {
   const Arguments arguments(info, "listen(listener, address, connectionsMax, backlog)");
   const uint32_t listener = arguments.u32(0);

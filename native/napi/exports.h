@@ -9,6 +9,8 @@ namespace capstan::napi {
 // engine_exports.cc: the process's engine.
 Napi::Value engineOpen(const Napi::CallbackInfo& info);
 Napi::Value engineClose(const Napi::CallbackInfo& info);
+Napi::Value engineWarnings(const Napi::CallbackInfo& info);
+Napi::Value engineStatus(const Napi::CallbackInfo& info);
 Napi::Value listen(const Napi::CallbackInfo& info);
 void stopListening(const Napi::CallbackInfo& info);
 void notifySystemd(const Napi::CallbackInfo& info);

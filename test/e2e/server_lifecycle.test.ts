@@ -92,6 +92,17 @@ describe("the server", () => {
     await first.stop();
   });
 
+  it("warns of a directory that lies in memory", async (context) => {
+    const directory = "/dev/shm";
+    if (!existsSync(directory)) return context.skip("no tmpfs here");
+    const dataDir = join(directory, `capstan-test-${process.pid}`);
+    context.after(() => rmSync(dataDir, { recursive: true, force: true }));
+    const server = start({ dataDir });
+    await server.ready();
+    assert.match(server.stderr, /lies in memory \(tmpfs\): a restart of the machine loses every job/);
+    await server.stop();
+  });
+
   it("refuses a directory that it cannot use", async () => {
     const path = join(scratch, "file");
     writeFileSync(path, "");
