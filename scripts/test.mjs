@@ -55,9 +55,11 @@ function nativeTests() {
   const report = join(root, "build", "native_tests.json");
   rmSync(report, { force: true });
   const filter = process.env.CAPSTAN_NATIVE_FILTER ? [`--gtest_filter=${process.env.CAPSTAN_NATIVE_FILTER}`] : [];
-  const code = runShown([program, "--gtest_brief=1", `--gtest_output=json:${report}`, ...filter]);
+  const code = runShown([program, "--gtest_brief=1", `--gtest_output=json:${report}`, ...filter], {
+    timeoutMs: TEST_MS_MAX,
+  });
   if (!existsSync(report)) {
-    // Aborted half way: gtest writes its report at the end only.
+    // Aborted half way, or killed since it hung: gtest writes its report at the end only.
     process.stdout.write(`the native test program ended early with ${code}\n`);
     return { ...none, failed: 1 };
   }

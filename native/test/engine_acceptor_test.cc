@@ -224,17 +224,16 @@ TEST_F(EngineAcceptor, aClosedWorkerLeavesNoSocketOpen) {
   Worker other(completions);
   auto worker = std::make_unique<Worker>(completions);
   const std::string address = mustListen("127.0.0.1:0");
-  Client one(address), two(address);
-  other.wait(1);
-  const int seen = 0;
-  worker->rings.wait(seen);
+  Client one(address), two(address), three(address);
+  // In turn: once the third one was dealt, so was the second.
+  other.wait(2);
   EXPECT_EQ(completions.close(worker->number), 1u);
   acceptor.connectionClosed();
-  // One of the two is closed; the other one's worker has it.
-  pollfd polled[2] = {{one.descriptor, POLLIN, 0}, {two.descriptor, POLLIN, 0}};
-  EXPECT_EQ(::poll(polled, 2, -1), 1);
-  Client three(address);
-  other.wait(2);
+  // One of the three is closed; the other worker has the rest.
+  pollfd polled[3] = {{one.descriptor, POLLIN, 0}, {two.descriptor, POLLIN, 0}, {three.descriptor, POLLIN, 0}};
+  EXPECT_EQ(::poll(polled, 3, 10'000), 1);
+  Client four(address);
+  other.wait(3);
 }
 
 TEST_F(EngineAcceptor, survivesRunningOutOfDescriptors) {

@@ -31,9 +31,15 @@ export async function runLogged(label, command, { logPath, cwd, env, append = fa
   throw new StepFailed(`${label} failed after ${seconds} s; the whole output is in ${logPath}`);
 }
 
-/** Runs with its output on this terminal; returns the exit code. */
-export function runShown(command, { cwd, env } = {}) {
-  const run = spawnSync(command[0], command.slice(1), { cwd, env, stdio: ["ignore", "inherit", "inherit"] });
+/** Runs with its output on this terminal; returns the exit code. One that takes longer than `timeoutMs` is killed. */
+export function runShown(command, { cwd, env, timeoutMs } = {}) {
+  const run = spawnSync(command[0], command.slice(1), {
+    cwd,
+    env,
+    stdio: ["ignore", "inherit", "inherit"],
+    timeout: timeoutMs,
+    killSignal: "SIGKILL",
+  });
   if (run.error) process.stderr.write(`cannot run ${command[0]}: ${run.error.message}\n`);
   return run.status ?? 1;
 }
