@@ -16,6 +16,9 @@
 namespace capstan::storage {
 namespace {
 
+// What a memtable needs for a row beside its bytes in the batch: a node of the skip list, sequence number, lengths.
+constexpr uint64_t rowOverheadBytes = 48;
+
 rocksdb::Slice sliceOf(std::string_view text) { return {text.data(), text.size()}; }
 
 // Keys that come in order behind one another, and leave by SingleDelete before they are flushed.
@@ -41,7 +44,8 @@ rocksdb::ColumnFamilyOptions familyOptions(Family family, const DatabaseOptions&
   if (!isQueueLike(family)) table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   made.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   made.compression = rocksdb::kNoCompression;
-  made.write_buffer_size = options.writeBufferBytes;
+  // Never reached: `flush` acts on counted bytes long before, so that RocksDB begins no flush by itself.
+  made.write_buffer_size = options.writeBufferBytes * 4;
   made.max_write_buffer_number = 4;
   made.level_compaction_dynamic_level_bytes = true;
   if (family == Family::jobs) {
@@ -137,7 +141,7 @@ void Database::multiGet(Family which, const std::vector<rocksdb::Slice>& keys,
 void Database::write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions write;
   write.disableWAL = true;
-  unflushedBytes += batch.GetDataSize();
+  unflushedBytes += batch.GetDataSize() + batch.Count() * rowOverheadBytes;
   const rocksdb::Status status = database->Write(write, &batch);
   CAPSTAN_OS_CHECK(status.ok(), status.ToString());
 }
