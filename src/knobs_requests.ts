@@ -8,11 +8,14 @@ import { KiB, MiB, msOf } from "./units.js";
 /** "Unlimited" in `maxAttempts`. */
 export const attemptsUnlimited = 0xffff_ffff;
 
+/** Connections where the limit of open files allows them. */
+export const connectionsDefault = 10_000;
+
 export const requestKnobs = {
   // ---- connections
   connectionsMax: number({
     unit: "count",
-    default: ({ machine }) => Math.max(16, Math.min(10_000, machine.openFilesMax - openFilesReserve)),
+    default: ({ machine }) => Math.max(16, Math.min(connectionsDefault, machine.openFilesMax - openFilesReserve)),
     min: 1,
     max: ({ machine }) => Math.max(16, Math.min(1_000_000, machine.openFilesMax - openFilesReserve)),
     group: "connections",

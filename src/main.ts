@@ -9,6 +9,7 @@ import { type Config, flagOf, isReloadable, type Key } from "./config.js";
 import { type LoadedConfig, loadConfig, type Sources } from "./config_load.js";
 import { exitCodes, isNativeError, ServerError } from "./errors.js";
 import { EngineState } from "./generated/boundary.js";
+import { connectionsDefault } from "./knobs_requests.js";
 import { createLogger, type Logger } from "./log.js";
 import { probeMachine } from "./machine.js";
 import { native } from "./native.js";
@@ -46,10 +47,14 @@ export async function runServer(options: RunOptions): Promise<number> {
   }
 }
 
+/** How often refused connections are looked for, and so told at most. */
+const refusalsMs = 1000;
+
 class Server {
   private readonly config: Config;
   private readonly systemd: Systemd;
   private engineBits = 0;
+  private refusals: NodeJS.Timeout | undefined;
 
   constructor(
     loaded: LoadedConfig,
@@ -59,6 +64,7 @@ class Server {
     environment: Readonly<Record<string, string | undefined>>,
   ) {
     this.config = loaded.config;
+    this.warnOfFewFiles(loaded);
     this.systemd = new Systemd(native, environment);
   }
 
@@ -100,6 +106,7 @@ class Server {
     }
     const ready = `rpc=${bound.join(",")} http=closed peer=closed`;
     log.info({ rpc: bound, dataDir: config.dataDir, workers: config.workers, sync: config.sync }, "serving");
+    this.watchRefusals();
     this.systemd.ready(`Serving ${ready}`, () => workers.isAlive());
     // A line of its own on standard output, for scripts: documented, so it stays as it is.
     process.stdout.write(`capstan ready ${ready} pid=${process.pid}\n`);
@@ -107,6 +114,31 @@ class Server {
     const signal = await signals.stopRequested;
     log.info({ signal, timeoutMs: config.shutdownTimeoutMs }, "stopping; a second signal exits at once");
     return this.stop(workers);
+  }
+
+  /** A default that the limit of open files has lowered: who meets it would look for the cause elsewhere. */
+  private warnOfFewFiles({ config, effective }: LoadedConfig): void {
+    const isDefault = effective.some(({ key, source }) => key === "connectionsMax" && source === "default");
+    if (!isDefault || config.connectionsMax >= connectionsDefault) return;
+    this.log.warn(
+      { openFilesMax: this.sources.machine.openFilesMax, connectionsMax: config.connectionsMax },
+      "few files may be open, so few connections are taken: raise the limit (ulimit -n, LimitNOFILE=)",
+    );
+  }
+
+  /** Those above connectionsMax are closed by the acceptor, which has no log. */
+  private watchRefusals(): void {
+    let told = 0;
+    this.refusals = setInterval(() => {
+      const { refusedTotal } = JSON.parse(native.engineStatus()) as { refusedTotal: number };
+      if (refusedTotal === told) return;
+      this.log.warn(
+        { refused: refusedTotal - told, connectionsMax: this.config.connectionsMax },
+        "connections were closed at once: connectionsMax is reached",
+      );
+      told = refusedTotal;
+    }, refusalsMs);
+    this.refusals.unref();
   }
 
   private async checkedAddresses(key: "rpcListen" | "httpListen" | "peerListen"): Promise<ListenAddress[]> {
@@ -176,6 +208,7 @@ class Server {
   }
 
   private async end(workers: WorkerPool): Promise<void> {
+    clearInterval(this.refusals);
     await workers.stop();
     await native.engineClose();
     this.systemd.close();

@@ -5,14 +5,14 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { CapstanClient } from "capstan/client";
+import { CapstanClient, CapstanError } from "capstan/client";
 
 const jobsPerCall = 500;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    addr: { type: "string", default: "127.0.0.1:9090" },
+    addr: { type: "string", default: process.env.CAPSTAN_ADDR ?? "127.0.0.1:9090" },
     queue: { type: "string", default: "checksums" },
   },
 });
@@ -24,6 +24,8 @@ if (directory === undefined) {
 
 const client = new CapstanClient({ addresses: [values.addr] });
 try {
+  // Once, so that a server that is not there is said now; later the client waits for it.
+  await client.connect();
   let count = 0;
   let jobs = [];
   const send = async () => {
@@ -38,6 +40,10 @@ try {
   }
   if (jobs.length > 0) await send();
   process.stdout.write(`${count} files enqueued\n`);
+} catch (error) {
+  if (!(error instanceof CapstanError)) throw error;
+  process.stderr.write(`${error.code}: ${error.message}\n`);
+  process.exitCode = 1;
 } finally {
   await client.close();
 }

@@ -19,7 +19,7 @@ import { CapstanClient } from "capstan/client";
 
 const { values } = parseArgs({
   options: {
-    addr: { type: "string", default: "127.0.0.1:9090" },
+    addr: { type: "string", default: process.env.CAPSTAN_ADDR ?? "127.0.0.1:9090" },
     queue: { type: "string", default: "checksums" },
     out: { type: "string" },
     batch: { type: "string", default: "32" },

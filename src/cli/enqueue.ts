@@ -1,7 +1,7 @@
 // Owns: the verb `capstan enqueue`: one payload, or one for each line of standard input. What it prints as accepted is on
 // the server's disk. Called by the command line's main.
 
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { addAbortSignal } from "node:stream";
 import { Command } from "commander";
 import type { NewJob } from "../client/index.js";
@@ -79,11 +79,27 @@ function singlePayload(payload: string | undefined, flags: Flags): string | Uint
   if (payload !== undefined) return payload;
   const path = flags.file as string;
   try {
-    const bytes = readFileSync(path === "-" ? 0 : path);
-    if (bytes.length > payloadBytesMax) throw new Error("it is larger than 16 MiB, the largest payload");
-    return bytes;
+    return readPayload(path);
   } catch (error) {
     throw new Failure(`cannot take ${path === "-" ? "standard input" : path}: ${(error as Error).message}`, 1);
+  }
+}
+
+/** Stops reading at the largest payload: a pipe or a device may have no end. */
+function readPayload(path: string): Buffer {
+  const descriptor = path === "-" ? 0 : openSync(path, "r");
+  try {
+    const chunks: Buffer[] = [];
+    for (let total = 0; ; ) {
+      const chunk = Buffer.allocUnsafe(256 * KiB);
+      const count = readSync(descriptor, chunk);
+      if (count === 0) return Buffer.concat(chunks);
+      total += count;
+      if (total > payloadBytesMax) throw new Error("it is larger than 16 MiB, the largest payload");
+      chunks.push(chunk.subarray(0, count));
+    }
+  } finally {
+    if (descriptor !== 0) closeSync(descriptor);
   }
 }
 

@@ -49,14 +49,19 @@ const verbs: readonly ((exit: Exit) => Command)[] = [
 
 /** Runs one command; resolves with the exit code of the process. */
 export async function main(argv: readonly string[]): Promise<number> {
-  watchOutputs();
   let code: number = exitCode.ok;
+  let hasOutputFailed = false;
+  watchOutputs(() => {
+    hasOutputFailed = true;
+    // The last write may fail when this function has returned already.
+    process.exitCode = exitCode.failed;
+  });
   const program = capstanProgram((given) => {
     code = given;
   });
   try {
     await program.parseAsync([...argv], { from: "user" });
-    return code;
+    return hasOutputFailed && code === exitCode.ok ? exitCode.failed : code;
   } catch (error) {
     return failed(error);
   }

@@ -133,12 +133,18 @@ export class Progress {
   }
 }
 
-/** A reader that is gone is no error; every other failure to write is, and nobody else may look at it. */
-export function watchOutputs(): void {
+/**
+ * A reader that is gone is no error; every other failure to write makes `failed` be called, once. The verb goes on to its
+ * end, since it may have something to give back.
+ */
+export function watchOutputs(failed: () => void): void {
   process.stderr.on("error", () => {});
+  let isFirst = true;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (!isFirst) return;
+    isFirst = false;
     if (error.code === "EPIPE") return;
     say(`cannot write to standard output: ${error.message}`);
-    process.exit(1);
+    failed();
   });
 }

@@ -47,11 +47,11 @@ function setCommand(exit: Exit): Command {
     .argument("<name>")
     .option("--max-attempts <number>", "a number, or unlimited", attempts)
     .option("--backoff-base <duration>", "before the second attempt", positiveDuration)
-    .option("--backoff-factor <percent>", "200 doubles it with every attempt", count(1, 0xffff_ffff))
+    .option("--backoff-factor <percent>", "200 doubles it with every attempt", count(100, 10_000))
     .option("--backoff-max <duration>", "the longest", positiveDuration)
-    .option("--jitter <percent>", "of the back-off, at random", count(1, 0xffff_ffff))
+    .option("--jitter <percent>", "of the back-off, at random", count(1, 100))
     .option("--dead-keep <duration>", "how long dead jobs are kept", positiveDuration)
-    .option("--group-quantum <jobs>", "jobs of a group before the next group's turn", count(1, 0xffff_ffff))
+    .option("--group-quantum <jobs>", "jobs of a group before the next group's turn", count(1, 10_000))
     .addHelpText("after", setHelp)
     .action(async (name: string, flags: SetFlags, command: Command) => {
       const changes: QueueChanges = {

@@ -3,6 +3,7 @@
 
 import { type Command, Option } from "commander";
 import { flagOf, groups, type Knob, keys, knobs } from "../config.js";
+import { formatValue } from "../config_load.js";
 
 export type ServerFlags = Readonly<Record<string, string | boolean | undefined>>;
 
@@ -45,7 +46,11 @@ function argumentOf(knob: Knob): string {
 }
 
 function describe(knob: Knob): string {
-  const byDefault = typeof knob.default === "function" ? "depends on the machine" : String(knob.default);
-  const unit = knob.unit === "ms" && typeof knob.default === "number" ? " ms" : "";
-  return `${knob.why} (default: ${byDefault}${unit})`;
+  return `${knob.why} (default: ${defaultOf(knob)})`;
+}
+
+/** As it may be given: counts without separators. */
+function defaultOf(knob: Knob): string {
+  if (typeof knob.default === "function") return "depends on the machine and other settings";
+  return knob.unit === "count" ? String(knob.default) : formatValue(knob.unit, knob.default);
 }

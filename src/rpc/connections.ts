@@ -39,7 +39,10 @@ const frameBytesPerSecond = 32 * KiB;
 /** How long a client may leave a finished connection open. */
 const closeGraceMs = 2000;
 
-/** Above these shares of the memory for requests, half-received frames, and then everybody, wait. */
+/**
+ * Above these shares of the memory for requests, half-received frames, and then everybody, wait. One half-received frame
+ * of a worker never does: were all of them to wait, none would come to its end and none of their memory be given back.
+ */
 const partialShareMax = 0.5;
 const readShareMax = 0.95;
 
@@ -54,6 +57,11 @@ export class Connections implements ConnectionEvents {
   private readonly readBuffer: Buffer;
   private readonly calls: Uint32Array;
   private stopping = false;
+  /** Those that are not read from for want of memory, the longest first. */
+  private readonly waiting = new Set<Connection>();
+  /** Whose half-received frame goes on however short memory is, and how much of it the last sweep saw. */
+  private finishing: Connection | undefined;
+  private finishingBytes = 0;
 
   constructor(options: ConnectionsOptions) {
     this.options = options;
@@ -124,8 +132,10 @@ export class Connections implements ConnectionEvents {
   closed(connection: Connection): void {
     const { native, worker, budget } = this.options;
     this.watched.delete(connection);
+    this.waiting.delete(connection);
     this.bySlot.delete(connection.slot);
     budget.give(connection.partialBytes + connection.unsentBytes);
+    this.finished(connection);
     native.connectionClose(worker, connection.slot);
     // The calls it leaves behind are told by events.
     this.options.wakeTurn();
@@ -146,6 +156,7 @@ export class Connections implements ConnectionEvents {
       }
       if (!this.mustWatch(connection)) this.watched.delete(connection);
     }
+    this.passOn();
   }
 
   /** Ends each connection as soon as it has no call without an answer. */
@@ -172,12 +183,49 @@ export class Connections implements ConnectionEvents {
   private limitReading(connection: Connection): void {
     const { budget, callsOutstandingMax } = this.options;
     if (connection.outstanding >= callsOutstandingMax) connection.pause(PauseReason.calls);
-    if (budget.isAbove(connection.partialBytes > 0 ? partialShareMax : readShareMax)) {
+    if (connection.partialBytes > 0 && this.finishing === undefined) this.letFinish(connection);
+    const share = connection.partialBytes > 0 ? partialShareMax : readShareMax;
+    if (connection !== this.finishing && budget.isAbove(share)) {
       connection.pause(PauseReason.memory);
+      this.waiting.add(connection);
       this.watched.add(connection);
     } else {
       connection.resume(PauseReason.memory);
+      this.waiting.delete(connection);
     }
+  }
+
+  private letFinish(connection: Connection | undefined): void {
+    this.finishing = connection;
+    this.finishingBytes = connection?.partialBytes ?? 0;
+  }
+
+  /** Its frame has come to its end, or never will: the one that has waited longest goes on. */
+  private finished(connection: Connection): void {
+    if (connection !== this.finishing) return;
+    this.letFinish(this.longestWaiting());
+    if (this.finishing !== undefined) this.limitReading(this.finishing);
+  }
+
+  /** A client that sends nothing keeps nobody waiting, as long as there is memory for a second one to go on. */
+  private passOn(): void {
+    const { finishing } = this;
+    if (finishing === undefined) return;
+    const isStalled = finishing.partialBytes === this.finishingBytes;
+    this.finishingBytes = finishing.partialBytes;
+    if (!isStalled || this.options.budget.isAbove(readShareMax)) return;
+    const next = this.longestWaiting();
+    if (next === undefined) return;
+    this.letFinish(next);
+    this.limitReading(next);
+    this.limitReading(finishing);
+  }
+
+  private longestWaiting(): Connection | undefined {
+    for (const connection of this.waiting) {
+      if (connection.partialBytes > 0) return connection;
+    }
+    return undefined;
   }
 
   private notePartial(connection: Connection, bytes: number, cameBytes: number): void {
@@ -186,9 +234,11 @@ export class Connections implements ConnectionEvents {
     connection.partialBytes = bytes;
     if (bytes > before) this.options.budget.take(bytes - before);
     else this.options.budget.give(before - bytes);
-    if (bytes === 0) return;
     // Not all that came is held: a frame came to its end, and what is held begins another.
-    if (before === 0 || bytes < before + cameBytes) connection.partialSinceMs = this.options.clock.nowMs();
+    const hasEnded = bytes < before + cameBytes;
+    if (hasEnded) this.finished(connection);
+    if (bytes === 0) return;
+    if (before === 0 || hasEnded) connection.partialSinceMs = this.options.clock.nowMs();
     this.watched.add(connection);
   }
 
@@ -237,6 +287,8 @@ export class Connections implements ConnectionEvents {
 
   private finish(connection: Connection): void {
     connection.finish(this.options.clock.nowMs() + closeGraceMs);
+    this.waiting.delete(connection);
+    this.finished(connection);
     this.watched.add(connection);
   }
 }

@@ -2,10 +2,12 @@
 // test has queues of its own.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { exitCode } from "../../src/cli/exit_codes.js";
 import { CliProcess, type CliResult, jsonLines, runCli } from "../support/cli_process.js";
-import { ServerProcess } from "../support/server_process.js";
+import { capstan, ServerProcess } from "../support/server_process.js";
 
 const server = new ServerProcess();
 let address = "";
@@ -43,6 +45,21 @@ describe("jobs on the command line", () => {
     await ends(exitCode.leaseLost, ["fail", noId, noId]);
     await ends(exitCode.leaseLost, ["extend", noId, "1m"]);
     await ends(exitCode.usage, ["extend", noId, "1ms"]);
+  });
+
+  it("are given back when standard output takes nothing", async () => {
+    await fine(["enqueue", "unprinted", "x"]);
+    const full = openSync("/dev/full", "w");
+    const cli = spawnSync(process.execPath, [capstan, "fetch", "unprinted", "--ack"], {
+      stdio: ["ignore", full, "pipe"],
+      env: { PATH: process.env["PATH"], CAPSTAN_ADDR: address },
+      encoding: "utf8",
+    });
+    closeSync(full);
+    assert.equal(cli.status, exitCode.failed);
+    assert.match(cli.stderr, /^capstan: cannot write to standard output: ENOSPC[^\n]*\n$/);
+    const [job] = await fine(["fetch", "unprinted"]);
+    assert.equal(job?.["attempt"], 1, "no attempt was spent");
   });
 
   it("are enqueued, fetched and acked", async () => {

@@ -154,6 +154,17 @@ describe("the server", () => {
     await refused({ flags: ["--config", file] }, 2, /did you mean workers/);
   });
 
+  it("says that few files may be open, and that connections were refused for it", async () => {
+    const server = start({ openFilesMax: 520 });
+    const address = await server.ready();
+    assert.match(server.stderr, /"openFilesMax":520,"connectionsMax":16,"msg":"few files may be open/);
+    const sockets = await Promise.all(Array.from({ length: 20 }, () => connected(address)));
+    for (const socket of sockets) socket.resume();
+    await server.says(/"refused":4,"connectionsMax":16,"msg":"connections were closed at once/);
+    for (const socket of sockets) socket.destroy();
+    await server.stop();
+  });
+
   it("takes a new log level from its file at SIGHUP, and keeps the old one when the file is broken", async () => {
     const file = join(scratch, "capstan.toml");
     writeFileSync(file, 'logLevel = "info"\n');

@@ -21,6 +21,8 @@ export interface ServerProcessOptions {
   dataDir?: string;
   flags?: readonly string[];
   environment?: Readonly<Record<string, string>>;
+  /** Its limit of open files, soft and hard. */
+  openFilesMax?: number;
 }
 
 export interface Exit {
@@ -42,7 +44,12 @@ export class ServerProcess {
     this.ownsDirectory = options.dataDir === undefined;
     this.dataDir = options.dataDir ?? temporaryDirectory();
     const flags = ["--data-dir", this.dataDir, "--rpc-listen", "127.0.0.1:0", ...(options.flags ?? [])];
-    this.child = spawn(process.execPath, [capstan, "server", ...flags], {
+    const words = [process.execPath, capstan, "server", ...flags];
+    const [file, ...args] =
+      options.openFilesMax === undefined
+        ? words
+        : ["/bin/sh", "-c", 'ulimit -n "$0" && exec "$@"', String(options.openFilesMax), ...words];
+    this.child = spawn(file as string, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.environment },
     });

@@ -40,6 +40,7 @@ describe("a command that cannot be understood", () => {
     [["job", "delete", id], /no terminal to ask on: give --yes/],
     [["queue", "delete", "q"], /give --yes/],
     [["dead", "delete", "q", "--all"], /give --yes/],
+    [["queue", "set", "q", "--jitter", "101"], /whole number from 1 to 100\./],
     [["work", "q"], /missing required argument 'command'/],
     [["config", "--workers", "0"], /workers = 0 is below its bound: at least 1/],
   ];
@@ -99,7 +100,23 @@ describe("a command that finds no server", () => {
   });
 });
 
+describe("a payload from a file without an end", () => {
+  it("is read no further than the largest payload", async () => {
+    const { code, stderr } = await run(["enqueue", "q", "--file", "/dev/zero"]);
+    assert.equal(code, exitCode.failed);
+    assert.match(stderr, /cannot take \/dev\/zero: it is larger than 16 MiB/);
+  });
+});
+
 describe("help", () => {
+  it("gives defaults as people write them", () => {
+    const server = capstanProgram(() => {}).commands.find((command) => command.name() === "server");
+    const text = server?.helpInformation().replace(/\s+/g, " ") ?? "";
+    assert.match(text, /--shutdown-timeout <duration> [^-]*\(default: 30 s\)/);
+    assert.match(text, /--slab-bytes <size> [^-]*\(default: 256 KiB\)/);
+    assert.match(text, /--backlog <number> [^-]*\(default: 4096\)/);
+  });
+
   it("has examples for every command", () => {
     const without: string[] = [];
     const visit = (command: Command, path: string): void => {

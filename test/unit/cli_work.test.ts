@@ -259,6 +259,27 @@ describe("the worker", () => {
     assert.ok(messages.some((message) => /could not be extended in time/.test(message)));
   });
 
+  it("calls no lease lost that its own ack, not answered yet, has ended", async () => {
+    const target = new Target(["a"], 90);
+    let isAcking = false;
+    let isOver = false;
+    target.onExtend = () => {
+      if (!isAcking) return { openJobs: 1, leaseMs: 90 };
+      isOver = true;
+      setImmediate(() => target.changed());
+      throw new CapstanError("leaseLost", "over");
+    };
+    target.ack = async () => {
+      isAcking = true;
+      await target.until(() => isOver);
+      return accepted;
+    };
+    const { worker, messages } = setUp(target, ["true"]);
+    const report = await worker.run();
+    assert.deepEqual([report.acked, report.lost], [1, 0]);
+    assert.deepEqual(messages, []);
+  });
+
   it("tries an ack again until the server is back, and counts a refusal as lost", async () => {
     const target = new Target(["a", "b"]);
     let tries = 0;

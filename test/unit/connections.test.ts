@@ -249,9 +249,11 @@ describe("connections", () => {
 
   it("wait with half a frame while memory is short", async () => {
     make({}, 40 * grainBytes);
+    const first = await open();
     const { client } = await open();
     budget.take(30 * grainBytes);
     native.bufferedBytes = 10;
+    await say(first.client, [], 10);
     await say(client, [], 10);
     const chunks = native.chunks.length;
     client.write("more");
@@ -260,6 +262,38 @@ describe("connections", () => {
     budget.give(30 * grainBytes);
     connections.sweep();
     await until(() => native.chunks.length > chunks, "reading goes on");
+  });
+
+  it("let one half-received frame after another come to its end while memory is short", async () => {
+    make({}, 40 * grainBytes);
+    const [first, second, third] = [await open(), await open(), await open()];
+    budget.take(30 * grainBytes);
+    native.bufferedBytes = 10;
+    for (const { client } of [first, second, third]) await say(client, [], 10);
+    const chunks = native.chunks.length;
+    third.client.write("waits");
+    second.client.write("waits");
+    for (let round = 0; round < 50; round++) await turn();
+    assert.equal(native.chunks.length, chunks, "neither is read");
+    native.bufferedBytes = 0;
+    first.client.write("the end");
+    await until(() => native.chunks.length === chunks + 3, "each is read when the one before has ended");
+    assert.deepEqual(native.chunks.slice(chunks).map(String), ["the end", "waits", "waits"]);
+    assert.equal(budget.usedBytes, 30 * grainBytes);
+  });
+
+  it("let the next go on when the one whose frame may end sends nothing", async () => {
+    make({}, 40 * grainBytes);
+    const [first, second] = [await open(), await open()];
+    budget.take(30 * grainBytes);
+    native.bufferedBytes = 10;
+    for (const { client } of [first, second]) await say(client, [], 10);
+    const chunks = native.chunks.length;
+    second.client.write("waits");
+    connections.sweep();
+    await until(() => native.chunks.length > chunks, "it is read");
+    first.client.destroy();
+    await until(() => connections.count === 1, "the silent one is gone");
   });
 
   it("end after what was written when the addon gives them up, and read nothing more", async () => {

@@ -237,7 +237,11 @@ export class Worker {
     verb: string,
     call: (options: WriteOptions) => Promise<Settled>,
   ): Promise<boolean> {
-    for (let tries = 0; !held.isLost; tries++) {
+    for (let tries = 0; ; tries++) {
+      if (held.isLost) {
+        this.options.say(`the lease was over before the ${verb} of job ${job.id} was answered`);
+        break;
+      }
       try {
         const { refused } = await call({ timeoutMs: Math.max(1, Math.min(settleTimeoutMs, Math.ceil(held.leftMs))) });
         const refusal = refused[0];
@@ -266,6 +270,8 @@ export class Worker {
       command.terminate(this.options.graceMs);
       ended++;
     }
+    // Its commands have ended already, and an answer still to come, perhaps to the very ack that ended the lease, tells.
+    if (ended === 0) return;
     this.options.say(`lease lost: ${reason}; ${ended} ${ended === 1 ? "command is" : "commands are"} ended`);
   }
 
