@@ -43,7 +43,7 @@ bool Checks::takeJobs(const Field& field, uint64_t count) {
 bool Checks::range(const Field& field, uint64_t value, uint64_t least, uint64_t most) {
   if (value >= least && value <= most) return true;
   return invalid(field,
-                 std::to_string(value) + " is not within " + std::to_string(least) + " and " + std::to_string(most));
+                 std::to_string(value) + " is not between " + std::to_string(least) + " and " + std::to_string(most));
 }
 
 bool Checks::requiredName(const Field& field, capnp::Text::Reader text) {

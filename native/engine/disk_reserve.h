@@ -1,5 +1,6 @@
 // Whether the disk below the data directory still has its reserve. Owns the last answer; it reads the file system when
-// told to, and frees nothing. Called by the engine's housekeeping thread; asked by every proposer.
+// told to, and frees nothing. Called by the engine at its start and by its housekeeping thread; asked by every
+// proposer.
 //
 // Reached: free < max(reserveBytes, reservePercent of the disk). It is over when a sixteenth more than that is free,
 // so that a disk at the edge does not flap.
@@ -12,6 +13,13 @@
 #include "base/files.h"
 
 namespace capstan::engine {
+
+// Less than this and RocksDB cannot open: it would end the process by an assertion of its own instead of saying why.
+constexpr uint64_t startFreeBytesMin = 1024 * 1024;
+
+// diskFull, naming the directory and what is free, when a start would fail for want of space. A file system that does
+// not answer stops nothing.
+Result<void> checkRoomToStart(FileSystem& files, const std::string& path);
 
 class DiskReserve {
  public:

@@ -2,6 +2,7 @@
 // and end. Owns them all. It holds no rule of its own beyond that order. Called by the workers' contexts and by napi/.
 #include "engine/engine.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include <utility>
@@ -22,12 +23,24 @@ namespace {
 
 constexpr uint32_t bitOf(schema::EngineState state) { return 1u << static_cast<uint32_t>(state); }
 
+// Large messages and entries come and go on many threads. By itself glibc raises the size from which it maps memory of
+// its own up to 32 MiB and keeps what was freed below it in an arena of each thread, which is in no budget.
+void keepFreedMemoryLow() {
+#ifdef __GLIBC__
+  constexpr int mapBytes = 1 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, mapBytes);
+  ::mallopt(M_TRIM_THRESHOLD, 4 * mapBytes);
+  ::mallopt(M_ARENA_MAX, 4);
+#endif
+}
+
 class NodeEngine final : public Engine {
  public:
   NodeEngine(FileSystem& files, Clock& clock, const EngineOptions& options)
       : files(files), clock(clock), options(options), acceptor(completions) {}
 
   Result<void> start(std::function<void(uint64_t, uint64_t)> progress) {
+    keepFreedMemoryLow();
     // RocksDB makes its files with the umask of the process, and jobs are nobody else's business.
     ::umask(077);
     Result<std::unique_ptr<DataDirectory>> opened = DataDirectory::open(files, options.dataDirectory);
@@ -35,6 +48,7 @@ class NodeEngine final : public Engine {
     directory = opened.take();
     // One that somebody made for us may be open to others. Where it is not ours to change, it stays as it was meant.
     [[maybe_unused]] const int status = ::chmod(options.dataDirectory.c_str(), 0700);
+    if (Result<void> room = checkRoomToStart(files, options.dataDirectory); !room) return room;
     if (Result<void> identified = identify(); !identified) return identified;
 
     ShardOptions shardOptions;

@@ -140,6 +140,20 @@ TEST(EngineDiskReserve, isReachedBelowTheLargerOfBothAndOverALittleAboveIt) {
   EXPECT_TRUE(large.check());
 }
 
+TEST(EngineDiskReserve, aDiskThatIsFullRefusesTheStartByName) {
+  Disk disk;
+  disk.free = startFreeBytesMin;
+  EXPECT_TRUE(checkRoomToStart(disk, "/data"));
+  disk.free = startFreeBytesMin - 1;
+  const Result<void> full = checkRoomToStart(disk, "/data");
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, schema::ErrorCode::DISK_FULL);
+  EXPECT_EQ(full.error().field, "diskFull");
+  EXPECT_EQ(full.error().message, "/data lies on a disk with 1048575 bytes free; starting needs 1048576");
+  disk.free = UINT64_MAX;
+  EXPECT_TRUE(checkRoomToStart(disk, "/data")) << "a disk that does not answer stops nothing";
+}
+
 TEST(EngineDiskReserve, theHousekeeperLooksBeforeMuchIsWritten) {
   Disk disk;
   DiskReserve reserve(disk, "/data", 100'000, 0);
