@@ -75,7 +75,8 @@ uint64_t RaftStep::waitMs() {
   }
   if (due.wallMs != INT64_MAX) {
     const int64_t now = clock.wallMs();
-    wait = std::min(wait, due.wallMs > now ? static_cast<uint64_t>(due.wallMs - now) : 0);
+    // Without a sign: a clock before 1970 and an instant far away lie further apart than an int64_t can say.
+    wait = std::min(wait, due.wallMs > now ? static_cast<uint64_t>(due.wallMs) - static_cast<uint64_t>(now) : 0);
   }
   return wait;
 }

@@ -22,20 +22,29 @@ std::string queuePrefix(uint32_t queue) {
   return prefix;
 }
 
-// Removes jobs of a queue that is being deleted, leased or not. Lanes give them in the order of their keys.
+// Removes jobs of a queue that is being deleted, leased or not, in the order of their keys. Nothing is put into it any
+// more, so what is left of a lane lies behind the last one removed: `place`, and the keys before it are not looked
+// through again.
 uint32_t dropJobs(Change& change, OperationRow& operation, Queue& queue, uint32_t rowsMax) {
   uint32_t looked = 0;
+  uint64_t bytes = 0;
   for (auto& level : queue.levels) {
     if (!level) continue;
     for (auto& [group, lane] : level->lanes) {
-      while (lane.count > 0 && looked < rowsMax) {
-        const std::vector<JobId> ids = firstRows(change, lane, rowsMax - looked);
+      while (lane.count > 0) {
+        if (looked >= rowsMax || bytes >= stepBytesMax) return looked;
+        const bool goesOn = !operation.place.empty() && storage::laneOf(operation.place) == lane.key;
+        const JobId from = goesOn ? after(storage::idAt<JobId>(operation.place, storage::laneKeyBytes)) : JobId{};
+        const std::vector<JobId> ids = firstRows(change, lane, from, rowsMax - looked);
         CAPSTAN_ASSERT(!ids.empty(), queue.number, lane.count);
-        for (const JobId& id : ids) dropJob(change, queue, lane, id);
-        looked += static_cast<uint32_t>(ids.size());
-        operation.done += ids.size();
+        for (const JobId& id : ids) {
+          if (bytes >= stepBytesMax) break;
+          bytes += dropJob(change, queue, lane, id);
+          ++looked;
+          ++operation.done;
+          operation.place = storage::jobKey(lane.key, id);
+        }
       }
-      if (looked >= rowsMax) return looked;
     }
   }
   ++operation.phase;
@@ -46,13 +55,13 @@ uint32_t dropJobs(Change& change, OperationRow& operation, Queue& queue, uint32_
 // `scheduled` is ordered by time, so all of it is looked through; the id says whose a row is.
 uint32_t dropScheduledOf(Change& change, OperationRow& operation, Queue& queue, uint32_t rowsMax) {
   const std::string end(1, 2);  // behind both clocks
-  const auto rows = change.rows.scan(Family::scheduled, operation.place, end, rowsMax);
+  const auto [rows, isAll] = change.rows.scan(Family::scheduled, operation.place, end, rowsMax);
   for (const auto& [key, record] : rows) {
     if (readFacts(record).queue != queue.number) continue;
     dropScheduled(change, key, record);
     ++operation.done;
   }
-  if (rows.size() < rowsMax || queue.row.counters.scheduled == 0) {
+  if (isAll || queue.row.counters.scheduled == 0) {
     ++operation.phase;
     operation.place.clear();
   } else {
@@ -65,10 +74,10 @@ template <class Each>
 uint32_t forDead(Change& change, OperationRow& operation, uint32_t rowsMax, const std::string& end, bool& finished,
                  Each each) {
   const std::string from = operation.place.empty() ? queuePrefix(operation.queue) : operation.place;
-  const auto rows = change.rows.scan(Family::dead, from, end, rowsMax);
+  const auto [rows, isAll] = change.rows.scan(Family::dead, from, end, rowsMax);
   for (const auto& [key, row] : rows) each(key, row);
   operation.done += rows.size();
-  finished = rows.size() < rowsMax;
+  finished = isAll;
   if (!finished) operation.place = rows.back().first + '\0';
   return static_cast<uint32_t>(rows.size());
 }
@@ -144,7 +153,12 @@ uint32_t stepBulk(Change& change, uint32_t rowsMax) {
   for (auto at = running.begin(); at != running.end() && looked < rowsMax;) {
     OperationRow& operation = at->second;
     looked += step(change, operation, rowsMax - looked);
-    change.rows.put(Family::operations, storage::operationKey(at->first), operation.encode());
+    const std::string key = storage::operationKey(at->first);
+    if (operation.finished && at->first + finishedKept <= change.state.meta.operations) {
+      change.rows.remove(Family::operations, key);  // it took so long that nobody will forget it later
+    } else {
+      change.rows.put(Family::operations, key, operation.encode());
+    }
     at = operation.finished ? running.erase(at) : std::next(at);
   }
   return looked;

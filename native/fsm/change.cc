@@ -15,14 +15,15 @@ using storage::Family;
 
 namespace {
 
-// The next number, or the smallest one that was given up once all were used. 0 is never given.
-template <class Map>
-uint32_t freeNumber(uint32_t& last, uint32_t numberMax, const Map& used) {
-  if (last < numberMax) return ++last;
-  uint32_t number = 1;
-  while (used.contains(number)) ++number;
-  CAPSTAN_ASSERT(number <= numberMax, number);
-  return number;
+// The next number that is free, round and round, so that those in use are not looked through each time. 0 is never
+// given.
+template <class IsUsed>
+uint32_t freeNumber(uint32_t& last, uint32_t numberMax, IsUsed isUsed) {
+  for (uint32_t tries = 0; tries < numberMax; ++tries) {
+    last = last < numberMax ? last + 1 : 1;
+    if (!isUsed(last)) return last;
+  }
+  CAPSTAN_ASSERT(false, numberMax);
 }
 
 }  // namespace
@@ -30,7 +31,9 @@ uint32_t freeNumber(uint32_t& last, uint32_t numberMax, const Map& used) {
 Queue& Change::makeQueue(std::string_view tenant, std::string_view name) {
   auto made = std::make_unique<Queue>();
   Queue& queue = *made;
-  queue.number = freeNumber(state.meta.queueNumber, queueNumberMax, state.queues);
+  queue.number = freeNumber(state.meta.queueNumber, queueNumberMax, [&](uint32_t number) {
+    return state.queues.contains(number) || queuesDropped.contains(number);
+  });
   queue.hash = codec::queueHash(tenant, name);
   queue.row.tenant = tenant;
   queue.row.name = name;
@@ -56,7 +59,8 @@ uint32_t Change::groupNumber(Queue& queue, std::string_view name) {
   if (name.empty()) return 0;
   const auto found = queue.groupNumbers.find(std::string(name));
   if (found != queue.groupNumbers.end()) return found->second;
-  const uint32_t number = freeNumber(queue.row.groupNumber, groupNumberMax, queue.groups);
+  const uint32_t number =
+      freeNumber(queue.row.groupNumber, groupNumberMax, [&](uint32_t tried) { return queue.groups.contains(tried); });
   queue.groups[number].row.name = name;
   queue.groupNumbers[std::string(name)] = number;
   ++state.groupCount;
@@ -96,6 +100,7 @@ void Change::dropQueue(Queue& queue) {
     rows.remove(Family::queues, "n" + queueName(queue.row.tenant, queue.row.name));
   }
   state.queuesByName.erase(queueName(queue.row.tenant, queue.row.name));
+  queuesDropped.insert(queue.number);
   state.queues.erase(queue.number);
 }
 
@@ -271,6 +276,7 @@ void Change::writeQueues(std::vector<QueueReady>& queuesTold) {
     queue->bumped = false;
   }
   queuesTouched.clear();
+  queuesDropped.clear();
 }
 
 void Change::writeSessions() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +69,8 @@ class Change {
   std::vector<std::pair<uint32_t, uint8_t>> turnsTouched;
   std::vector<std::pair<uint32_t, uint32_t>> groupsTouched;
   std::vector<uint32_t> queuesTouched;
+  // Their rows are in the database until the entry is written, so their numbers are not given again in it.
+  std::set<uint32_t> queuesDropped;
   std::vector<LeaseId> leasesTouched;
   std::vector<uint64_t> sessionsTouched;
 };

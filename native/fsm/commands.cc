@@ -120,6 +120,7 @@ void run(Running& running, Command::Reader command, size_t at) {
     return;
   }
   running.remembering.push_back(at);
+  awaitResult(running.change, command);
   execute(running, command, result);
 }
 

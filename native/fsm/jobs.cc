@@ -108,16 +108,24 @@ void jobReturned(Change& change, const LeaseItem& item) {
   unlease(change, placed.queue, placed.lane, readyOf(item));
 }
 
-void jobExpired(Change& change, const LeaseItem& item) {
-  if (item.doomed) return jobDone(change, item);
+bool jobExpired(Change& change, const LeaseItem& item) {
+  if (item.doomed) {
+    jobDone(change, item);
+    return false;
+  }
   const Placed placed = placeOf(change, item);
   const uint32_t attempts = item.attempts + 1;
   change.touch(placed.queue);
   ++placed.queue.row.counters.expired;
   change.putAttempts(item.id, {attempts, "the lease ended without an answer"}, item.attempts > 0);
   const uint32_t attemptsMax = attemptsMaxOf(placed.queue, item.maxAttempts);
-  if (attemptsMax != codec::unlimitedAttempts && attempts >= attemptsMax) return die(change, item, placed);
-  unlease(change, placed.queue, placed.lane, readyOf(item));
+  const bool dies = attemptsMax != codec::unlimitedAttempts && attempts >= attemptsMax;
+  if (dies) {
+    die(change, item, placed);
+  } else {
+    unlease(change, placed.queue, placed.lane, readyOf(item));
+  }
+  return dies;
 }
 
 void jobFailed(Change& change, const LeaseItem& item, std::string_view reason, std::optional<uint64_t> delayMs,
@@ -176,18 +184,22 @@ void dropDead(Change& change, const std::string& key, std::string_view row) {
   forgetJob(change, *queue, facts.group, facts.storedBytes);
 }
 
-void dropJob(Change& change, Queue& queue, Lane& lane, const JobId& id) {
+uint64_t dropJob(Change& change, Queue& queue, Lane& lane, const JobId& id) {
   const auto leased = change.state.leasedJobs.find(id);
   if (leased != change.state.leasedJobs.end()) {
     const LeasePlace place = leased->second;
+    const LeaseItem& item = place.lease->row.items[place.item];
     closeItem(change, *place.lease, place.item);
-    return jobDone(change, place.lease->row.items[place.item]);
+    jobDone(change, item);
+    return item.storedBytes;
   }
   const std::shared_ptr<const RecordBytes> record = recordOf(change, lane, id);
   CAPSTAN_ASSERT(record != nullptr, id.hex());
   removeReady(change, queue, lane, id);
   change.dropAttempts(id, change.attemptsOf(id).has_value());
-  forgetJob(change, queue, lane.key.group, readFacts(viewOf(*record)).storedBytes);
+  const uint64_t bytes = readFacts(viewOf(*record)).storedBytes;
+  forgetJob(change, queue, lane.key.group, bytes);
+  return bytes;
 }
 
 void redriveJob(Change& change, const std::string& key, std::string_view row) {
@@ -202,11 +214,12 @@ void redriveJob(Change& change, const std::string& key, std::string_view row) {
   becomeJob(change, *queue, id, record);
 }
 
-void ensureDeadTimer(Change& change, Queue& queue) {
+void ensureDeadTimer(Change& change, Queue& queue, uint64_t firstMs) {
   if (queue.row.deadDueMs != 0 || queue.row.counters.dead == 0 || queue.row.deleting) return;
-  std::string prefix;
-  storage::append32(prefix, queue.number);
-  const auto first = change.rows.scan(Family::dead, prefix, behindPrefix(prefix), 1);
+  const auto first = change.rows
+                         .scan(Family::dead, storage::deadKey(queue.number, firstMs, JobId{}),
+                               storage::deadKey(queue.number + 1, 0, JobId{}), 1)
+                         .rows;
   CAPSTAN_ASSERT(!first.empty(), queue.number);
   queue.row.deadDueMs = storage::number64(first[0].first, 4) + queue.row.settings.deadKeepMs;
   change.touch(queue);

@@ -13,7 +13,7 @@ void closeItem(Change& change, Lease& lease, uint32_t item);
 // The moves of a job whose lease item was just closed.
 void jobDone(Change& change, const LeaseItem& item);      // acked, or doomed
 void jobReturned(Change& change, const LeaseItem& item);  // released, uncounted
-void jobExpired(Change& change, const LeaseItem& item);   // counted; may die
+bool jobExpired(Change& change, const LeaseItem& item);   // counted; true: it died, and its record was moved
 // counted; waits `delayMs` (nothing: the queue's back-off), or dies
 void jobFailed(Change& change, const LeaseItem& item, std::string_view reason, std::optional<uint64_t> delayMs,
                bool dies);
@@ -23,11 +23,12 @@ void jobDue(Change& change, const std::string& key, std::string_view record);
 // Removes a scheduled or a dead row for good.
 void dropScheduled(Change& change, const std::string& key, std::string_view record);
 void dropDead(Change& change, const std::string& key, std::string_view row);
-// Removes a job of `jobs` for good; a leased one closes its item.
-void dropJob(Change& change, Queue& queue, Lane& lane, const JobId& id);
+// Removes a job of `jobs` for good; a leased one closes its item. Returns how many bytes it had.
+uint64_t dropJob(Change& change, Queue& queue, Lane& lane, const JobId& id);
 // Back into its lane with no attempts.
 void redriveJob(Change& change, const std::string& key, std::string_view row);
 
-void ensureDeadTimer(Change& change, Queue& queue);
+// No dead job of the queue died before `firstMs`.
+void ensureDeadTimer(Change& change, Queue& queue, uint64_t firstMs = 0);
 
 }  // namespace capstan::fsm

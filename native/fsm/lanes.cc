@@ -267,17 +267,20 @@ std::shared_ptr<const RecordBytes> recordOf(Change& change, Lane& lane, const Jo
   return stored ? copyRecord(*stored) : nullptr;
 }
 
-std::vector<JobId> firstRows(Change& change, Lane& lane, size_t rowsMax) {
+std::vector<JobId> firstRows(Change& change, Lane& lane, const JobId& from, size_t rowsMax) {
   std::vector<JobId> ids;
   const std::string prefix = storage::laneKey(lane.key);
   const auto iterator = change.database.iterate(Family::jobs);
-  for (iterator->Seek(prefix); iterator->Valid() && iterator->key().starts_with(prefix) && ids.size() < rowsMax;
-       iterator->Next()) {
+  auto put = std::lower_bound(lane.puts.begin(), lane.puts.end(), from, ById());
+  for (iterator->Seek(storage::jobKey(lane.key, from));
+       iterator->Valid() && iterator->key().starts_with(prefix) && ids.size() < rowsMax; iterator->Next()) {
     const auto id = storage::idAt<JobId>(iterator->key().ToStringView(), storage::laneKeyBytes);
-    if (!wasRemoved(lane, id)) ids.push_back(id);
+    // One that the entry removed and put again comes by its put.
+    for (; put != lane.puts.end() && put->id <= id && ids.size() < rowsMax; ++put) ids.push_back(put->id);
+    if (!wasRemoved(lane, id) && ids.size() < rowsMax) ids.push_back(id);
   }
   CAPSTAN_OS_CHECK(iterator->status().ok(), iterator->status().ToString());
-  for (auto put = lane.puts.begin(); put != lane.puts.end() && ids.size() < rowsMax; ++put) ids.push_back(put->id);
+  for (; put != lane.puts.end() && ids.size() < rowsMax; ++put) ids.push_back(put->id);
   return ids;
 }
 

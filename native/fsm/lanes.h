@@ -22,8 +22,8 @@ std::shared_ptr<const RecordBytes> recordOf(Change& change, Lane& lane, const Jo
 // The same, of what the entry under way put; null: it is in the database.
 std::shared_ptr<const RecordBytes> recordOfPut(const Lane& lane, const JobId& id);
 
-// The first rows of the lane, leased or not, as the entry sees them.
-std::vector<JobId> firstRows(Change& change, Lane& lane, size_t rowsMax);
+// The first rows of the lane from `from` on, leased or not, as the entry sees them, in order.
+std::vector<JobId> firstRows(Change& change, Lane& lane, const JobId& from, size_t rowsMax);
 
 // The lane whose turn it is in the queue's highest ready priority; null: nothing is ready. Changes nothing.
 Lane* nextLane(Queue& queue);

@@ -50,15 +50,13 @@ void putScheduled(Change& change, Queue& queue, const JobId& id, const RecordByt
 std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, schema::EnqueueRequest::Reader request,
                                     EnqueuePlan& plan) {
   State& state = change.state;
-  const std::string_view name = textOf(request.getQueue());
+  const std::string name(textOf(request.getQueue()));
   Queue* queue = state.findQueue(tenant, name);
   if (queue != nullptr && queue->row.deleting) {
     return std::make_unique<Error>(
         Error{schema::ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000});
   }
-  const auto planned = std::find(plan.newQueues.begin(), plan.newQueues.end(), name);
-  if (queue == nullptr && planned == plan.newQueues.end()) {
-    plan.newQueues.emplace_back(name);
+  if (queue == nullptr && plan.newQueues.insert(name).second) {
     if (state.queues.size() + plan.newQueues.size() > change.limits.queuesMax) {
       return limit("queues", change.limits.queuesMax);
     }
@@ -66,26 +64,21 @@ std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, sch
   uint32_t ungroupedLanes = 0;  // bit by priority
   for (const auto job : request.getJobs()) {
     const std::string_view group = textOf(job.getGroup());
-    uint32_t number = 0;
-    if (!group.empty()) {
-      number = knownGroup(queue, group);
-      if (number == 0) {
-        plan.newGroups.emplace(name, group);
-        ++plan.newLanes;  // at most
-        continue;
-      }
-    }
-    if (number == 0) {
+    const uint32_t number = group.empty() ? 0 : knownGroup(queue, group);
+    if (group.empty()) {
       if ((ungroupedLanes >> job.getPriority() & 1) != 0) continue;
       ungroupedLanes |= 1u << job.getPriority();
+    } else if (number == 0) {
+      plan.newGroups.emplace(name, group);
     }
-    const storage::LaneKey key{queue == nullptr ? 0 : queue->number, job.getPriority(), number};
-    if (queue == nullptr || state.findLane(key) == nullptr) ++plan.newLanes;
+    const bool isNew = queue == nullptr || (number == 0 && !group.empty()) ||
+                       state.findLane({queue->number, job.getPriority(), number}) == nullptr;
+    if (isNew) plan.newLanes.insert({{name, std::string(group)}, job.getPriority()});
   }
   if (state.groupCount + plan.newGroups.size() > change.limits.groupsMax) {
     return limit("groups", change.limits.groupsMax);
   }
-  if (state.laneCount + plan.newLanes > change.limits.lanesMax) return limit("lanes", change.limits.lanesMax);
+  if (state.laneCount + plan.newLanes.size() > change.limits.lanesMax) return limit("lanes", change.limits.lanesMax);
   return nullptr;
 }
 

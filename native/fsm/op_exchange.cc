@@ -1,5 +1,6 @@
 // exchange: several acks, fails, releases, extends and enqueues, and a fetch, in one commit. With requireAcks all of
 // them apply or none does: everything is asked first, then applied. Owns nothing.
+#include <map>
 #include <set>
 
 #include "base/check.h"
@@ -14,22 +15,20 @@ using schema::ErrorCode;
 
 // Which items the parts before claimed, so that two parts cannot both count on one job.
 struct Claims {
-  std::set<std::pair<Lease*, uint32_t>> items;
+  std::map<Lease*, std::set<uint32_t>> items;
 
   bool claim(Change& change, Lease* lease, capnp::Data::Reader id) {
     const auto item = openItem(change, *lease, id);
-    return item && items.emplace(lease, *item).second;
+    return item && items[lease].insert(*item).second;
   }
   void claimAll(Lease* lease) {
     for (uint32_t at = 0; at < lease->row.items.size(); ++at) {
-      if (!lease->row.items[at].closed) items.emplace(lease, at);
+      if (!lease->row.items[at].closed) items[lease].insert(at);
     }
   }
   bool isSpent(Lease* lease) const {
-    for (uint32_t at = 0; at < lease->row.items.size(); ++at) {
-      if (!lease->row.items[at].closed && !items.contains({lease, at})) return false;
-    }
-    return true;
+    const auto claimed = items.find(lease);
+    return claimed != items.end() && claimed->second.size() == lease->open;
   }
 };
 

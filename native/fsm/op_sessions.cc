@@ -70,10 +70,10 @@ void dropSession(Change& change, uint64_t number) {
   std::string to;
   storage::append64(to, number + 1);
   for (;;) {
-    const auto rows = change.rows.scan(Family::sessions, from, to, rowsAtOnce);
-    for (const auto& [key, value] : rows) change.rows.remove(Family::sessions, key);
-    if (rows.size() < rowsAtOnce) break;
-    from = rows.back().first;
+    const ScannedRows found = change.rows.scan(Family::sessions, from, to, rowsAtOnce);
+    for (const auto& [key, value] : found.rows) change.rows.remove(Family::sessions, key);
+    if (found.isAll) break;
+    from = found.rows.back().first;
   }
   change.state.sessions.erase(number);
 }

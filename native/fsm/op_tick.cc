@@ -15,6 +15,7 @@ using storage::TimerKind;
 
 uint32_t expireLeases(Change& change, uint32_t rowsMax) {
   uint32_t moved = 0;
+  uint64_t bytes = 0;
   State& state = change.state;
   // Closed leases stay in `deadlines` until the entry ends, so the place moves on by itself.
   for (auto at = state.deadlines.begin(); at != state.deadlines.end() && at->first <= change.nowMs(); ++at) {
@@ -22,10 +23,10 @@ uint32_t expireLeases(Change& change, uint32_t rowsMax) {
     CAPSTAN_ASSERT(lease != nullptr, at->second.hex());
     for (uint32_t item = 0; item < lease->row.items.size(); ++item) {
       if (lease->row.items[item].closed) continue;
-      if (moved == rowsMax) return moved;
+      if (moved == rowsMax || bytes >= stepBytesMax) return moved;
       ++moved;
       closeItem(change, *lease, item);
-      jobExpired(change, lease->row.items[item]);
+      if (jobExpired(change, lease->row.items[item])) bytes += lease->row.items[item].storedBytes;
     }
   }
   return moved;
@@ -43,12 +44,12 @@ uint32_t forDue(Change& change, Family family, ClockKind clock, uint64_t nowMs, 
                 Each each) {
   if (next > nowMs || rowsMax == 0) return 0;
   const std::string end = clockKey(clock, nowMs + 1);
-  const auto rows = change.rows.scan(family, clockKey(clock, next), end, rowsMax);
-  if (rows.size() == rowsMax) {
+  const auto [rows, isAll] = change.rows.scan(family, clockKey(clock, next), end, rowsMax);
+  if (!isAll) {
     next = storage::number64(rows.back().first, 1);
   } else {
     const std::string clockEnd(1, static_cast<char>(static_cast<uint8_t>(clock) + 1));
-    const auto later = change.rows.scan(family, end, clockEnd, 1);
+    const auto later = change.rows.scan(family, end, clockEnd, 1).rows;
     next = later.empty() ? UINT64_MAX : storage::number64(later[0].first, 1);
   }
   for (const auto& [key, value] : rows) each(key, value);
@@ -56,22 +57,19 @@ uint32_t forDue(Change& change, Family family, ClockKind clock, uint64_t nowMs, 
 }
 
 uint32_t evictDead(Change& change, Queue& queue, uint32_t rowsMax) {
-  queue.row.deadDueMs = 0;
-  std::string prefix;
-  storage::append32(prefix, queue.number);
-  uint32_t moved = 0;
   const uint64_t keepMs = queue.row.settings.deadKeepMs;
-  if (change.nowMs() >= keepMs) {
-    std::string end = prefix;
-    storage::append64(end, change.nowMs() - keepMs + 1);
-    for (const auto& [key, row] : change.rows.scan(Family::dead, prefix, end, rowsMax)) {
-      dropDead(change, key, row);
-      ++queue.row.counters.evicted;
-      ++moved;
-    }
+  // The timer was made for the first one of then, so nothing lies before it but what was removed.
+  const uint64_t firstMs = queue.row.deadDueMs - keepMs;
+  queue.row.deadDueMs = 0;
+  const ScannedRows found =
+      change.rows.scan(Family::dead, storage::deadKey(queue.number, firstMs, JobId{}),
+                       storage::deadKey(queue.number, change.nowMs() - keepMs + 1, JobId{}), rowsMax);
+  for (const auto& [key, row] : found.rows) {
+    dropDead(change, key, row);
+    ++queue.row.counters.evicted;
   }
-  ensureDeadTimer(change, queue);
-  return moved;
+  ensureDeadTimer(change, queue, found.rows.empty() ? firstMs : storage::number64(found.rows.back().first, 4));
+  return static_cast<uint32_t>(found.rows.size());
 }
 
 void endKeyedResult(Change& change, const std::string& key, uint64_t dueMs) {

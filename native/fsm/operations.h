@@ -20,9 +20,9 @@ CommandResult refuse(schema::ErrorCode code, std::string message, std::string fi
 CommandResult enqueue(Change& change, std::string_view tenant, schema::EnqueueRequest::Reader request);
 // What an exchange asks before it applies anything: the error, or null. Sums over several calls of one exchange.
 struct EnqueuePlan {
-  std::vector<std::string> newQueues;
-  std::set<std::pair<std::string, std::string>> newGroups;  // queue, group
-  uint64_t newLanes = 0;
+  std::set<std::string> newQueues;
+  std::set<std::pair<std::string, std::string>> newGroups;                     // queue, group
+  std::set<std::pair<std::pair<std::string, std::string>, uint8_t>> newLanes;  // and priority
 };
 std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, schema::EnqueueRequest::Reader request,
                                     EnqueuePlan& plan);

@@ -68,7 +68,14 @@ std::shared_ptr<const RecordBytes> makeRecord(const RecordFacts& facts, schema::
   record.setEnqueuedMs(facts.enqueuedMs);
   if (job.hasGroup() && job.getGroup().size() > 0) record.setGroupName(job.getGroup());
   if (job.hasContentType() && job.getContentType().size() > 0) record.setContentType(job.getContentType());
-  if (job.getHeaders().size() > 0) record.setHeaders(job.getHeaders());
+  if (const auto headers = job.getHeaders(); headers.size() > 0) {
+    // Field by field: copied whole, a later version's larger structs would not fit what was counted.
+    auto kept = record.initHeaders(headers.size());
+    for (uint32_t at = 0; at < headers.size(); ++at) {
+      kept[at].setName(headers[at].getName());
+      kept[at].setValue(headers[at].getValue());
+    }
+  }
   record.setPayload(job.getPayload());
   made->wordCount = static_cast<uint32_t>(builder.getSegmentsForOutput()[0].size());
   CAPSTAN_ASSERT(made->wordCount <= words, made->wordCount, words);

@@ -16,6 +16,7 @@ using storage::Family;
 
 constexpr size_t rangesMax = 1024;
 constexpr uint32_t busyRetryMs = 100;
+constexpr size_t rowsAtOnce = 4096;
 constexpr uint64_t gapMax = 64;  // sequences that are looked up one by one; a larger gap is scanned
 
 std::string_view bytesOf(capnp::Data::Reader data) {
@@ -39,9 +40,14 @@ void dropReceived(Change& change, SessionRow& session, uint64_t number, uint64_t
     }
     return;
   }
-  const auto rows = change.rows.scan(Family::sessions, storage::sessionKey(number, from),
-                                     storage::sessionKey(number, to), session.results);
-  for (const auto& [key, value] : rows) dropResult(change, session, key, value.size());
+  const std::string end = storage::sessionKey(number, to);
+  std::string place = storage::sessionKey(number, from);
+  for (;;) {
+    const ScannedRows found = change.rows.scan(Family::sessions, place, end, rowsAtOnce);
+    for (const auto& [key, value] : found.rows) dropResult(change, session, key, value.size());
+    if (found.isAll) return;
+    place = found.rows.back().first;
+  }
 }
 
 // Adds one sequence to the ranges. False: it would be one range too many.
@@ -69,7 +75,8 @@ bool addReceived(SessionRow& session, uint64_t sequence) {
 }
 
 bool isReceived(const SessionRow& session, uint64_t sequence) {
-  return std::any_of(session.received.begin(), session.received.end(),
+  return sequence < session.lowest ||
+         std::any_of(session.received.begin(), session.received.end(),
                      [&](const auto& range) { return range.first <= sequence && sequence < range.second; });
 }
 
@@ -108,15 +115,16 @@ std::optional<CommandResult> admitSequence(Change& change, schema::RequestId::Re
   noteReceived(change, number, id);
   const SessionRow& session = change.state.sessions.at(number).row;
   const uint64_t sequence = id.getSequence();
-  if (sequence < session.lowest || isReceived(session, sequence)) {
+  if (isReceived(session, sequence)) {
     return refuse(ErrorCode::REQUEST_FORGOTTEN, "the result of this request was received and is no longer kept",
                   "request.sequence");
   }
   if (const auto row = change.rows.get(Family::sessions, storage::sessionKey(number, sequence))) {
     return storedResult(change, *row);
   }
-  if (session.results >= change.limits.sessionResultsMax ||
-      session.resultBytes >= change.limits.sessionResultBytesMax || session.received.size() >= rangesMax) {
+  const uint64_t results = uint64_t{session.results} + change.state.sessions.at(number).awaited;
+  if (results >= change.limits.sessionResultsMax || session.resultBytes >= change.limits.sessionResultBytesMax ||
+      session.received.size() >= rangesMax) {
     return refuse(ErrorCode::BUSY, "the session has too many results that were not received", "request.session",
                   busyRetryMs);
   }
@@ -160,17 +168,26 @@ Admission admit(Change& change, std::string_view tenant, schema::Command::Reader
   return {true, {}};
 }
 
+void awaitResult(Change& change, schema::Command::Reader command) {
+  const auto session = change.state.sessions.find(command.getRequest().getSession());
+  if (session != change.state.sessions.end()) ++session->second.awaited;
+}
+
 void remember(Change& change, std::string_view tenant, schema::Command::Reader command, const CommandResult& result) {
   const auto id = command.getRequest();
+  const auto session = change.state.sessions.find(id.getSession());
+  const bool isOpen = session != change.state.sessions.end();
+  if (isOpen) --session->second.awaited;
   if (!isResult(result)) return;
   // A fetch that will wait is tried again by the server under the same id.
   if (command.getMayPark() && result.code == ErrorCode::OK && result.lease.isZero()) return;
   const std::string bytes = encodeResult(result);
-  if (hasSession(id) && change.state.sessions.contains(id.getSession())) {
-    SessionRow& session = change.touchSession(id.getSession()).row;
+  // A later command of the entry may have said that nobody waits for it any more.
+  if (isOpen && !isReceived(session->second.row, id.getSequence())) {
+    SessionRow& row = change.touchSession(id.getSession()).row;
     change.rows.put(Family::sessions, storage::sessionKey(id.getSession(), id.getSequence()), bytes);
-    ++session.results;
-    session.resultBytes += bytes.size();
+    ++row.results;
+    row.resultBytes += bytes.size();
   }
   if (hasKey(id) && result.code == ErrorCode::OK) {
     const std::string key = storage::requestKey(tenant, textOf(id.getIdempotencyKey()));

@@ -23,6 +23,8 @@ bool hasRequestId(schema::Command::Reader command);
 
 // Takes note of what the client has received, then looks for the command's result.
 Admission admit(Change& change, std::string_view tenant, schema::Command::Reader command);
+// Counts the result of a command that is going to be carried out among its session's, until `remember`.
+void awaitResult(Change& change, schema::Command::Reader command);
 // Keeps the result of a command that was carried out.
 void remember(Change& change, std::string_view tenant, schema::Command::Reader command, const CommandResult& result);
 

@@ -112,6 +112,7 @@ struct LeasePlace {
 struct Session {
   SessionRow row;
   bool touched = false;
+  uint32_t awaited = 0;  // commands of the entry under way whose results are not among the row's yet
 };
 
 class State {

@@ -6,6 +6,7 @@
 #include <shared_mutex>
 
 #include "base/check.h"
+#include "base/shared_mutex.h"
 #include "codec/entry.h"
 #include "fsm/change.h"
 #include "fsm/commands.h"
@@ -178,8 +179,8 @@ class Machine final : public StateMachine {
   }
 
   const std::unique_ptr<storage::Database> database;
-  mutable std::shared_mutex mutex;  // apply: exclusively; reads: shared
-  State state;                      // guarded by mutex; the apply thread reads it without
+  mutable WriterFirstMutex mutex;  // apply: exclusively, before reads that come later; reads: shared
+  State state;                     // guarded by mutex; the apply thread reads it without
   Change change;
   mutable std::mutex metaMutex;
   MetaView view;  // guarded by metaMutex

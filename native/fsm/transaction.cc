@@ -45,24 +45,32 @@ std::optional<std::string> Transaction::get(Family family, const std::string& ke
   return database.get(family, key);
 }
 
-std::vector<std::pair<std::string, std::string>> Transaction::scan(Family family, const std::string& from,
-                                                                   const std::string& to, size_t rowsMax) const {
+ScannedRows Transaction::scan(Family family, const std::string& from, const std::string& to, size_t rowsMax) const {
   CAPSTAN_ASSERT(isOverlaid(family), static_cast<int>(family));
   const auto& rows = changed[static_cast<size_t>(family)];
   auto mine = rows.lower_bound(from);
   const auto iterator = database.iterate(family);
   iterator->Seek(from);
-  std::vector<std::pair<std::string, std::string>> found;
-  while (found.size() < rowsMax) {
+  ScannedRows found;
+  uint64_t bytes = 0;
+  for (;;) {
     const bool hasMine = mine != rows.end() && mine->first < to;
     const bool hasStored = iterator->Valid() && iterator->key().ToStringView() < to;
     if (!hasMine && !hasStored) break;
+    if (found.rows.size() >= rowsMax || bytes >= stepBytesMax) {
+      found.isAll = false;
+      break;
+    }
     if (hasMine && (!hasStored || mine->first <= iterator->key().ToStringView())) {
       if (hasStored && mine->first == iterator->key().ToStringView()) iterator->Next();
-      if (mine->second) found.emplace_back(mine->first, *mine->second);
+      if (mine->second) {
+        found.rows.emplace_back(mine->first, *mine->second);
+        bytes += mine->second->size();
+      }
       ++mine;
     } else {
-      found.emplace_back(iterator->key().ToString(), iterator->value().ToString());
+      found.rows.emplace_back(iterator->key().ToString(), iterator->value().ToString());
+      bytes += iterator->value().size();
       iterator->Next();
     }
   }

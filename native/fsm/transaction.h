@@ -19,6 +19,14 @@
 
 namespace capstan::fsm {
 
+// Work over many rows stops for this entry when their values have so many bytes, however many rows it might take.
+inline constexpr uint64_t stepBytesMax = 16ull << 20;
+
+struct ScannedRows {
+  std::vector<std::pair<std::string, std::string>> rows;
+  bool isAll = true;  // false: it ended early, and there may be more
+};
+
 class Transaction {
  public:
   explicit Transaction(storage::Database& database) : database(database) {}
@@ -28,9 +36,8 @@ class Transaction {
   void remove(storage::Family family, std::string_view key);
 
   std::optional<std::string> get(storage::Family family, const std::string& key) const;
-  // The first rows, at most `rowsMax`, of [from, to).
-  std::vector<std::pair<std::string, std::string>> scan(storage::Family family, const std::string& from,
-                                                        const std::string& to, size_t rowsMax) const;
+  // The first rows of [from, to): at most `rowsMax`, and up to the one that reaches stepBytesMax.
+  ScannedRows scan(storage::Family family, const std::string& from, const std::string& to, size_t rowsMax) const;
 
   std::string_view bytes() const { return batch.Data(); }
   void commit();  // writes the batch and becomes empty

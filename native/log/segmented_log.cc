@@ -91,7 +91,10 @@ struct SegmentedLog::Segment {
   uint64_t syncedBytes = 0;
   uint64_t baseIndex = 0;
   uint64_t baseTerm = 0;
-  uint64_t lastIndexMax = 0;  // the largest index that ever stood in it
+  uint64_t firstRecord = 0;
+  HardState hardState;                  // when it was begun
+  uint64_t lastIndexMax = 0;            // the largest index that ever stood in it
+  uint64_t firstIndexMin = UINT64_MAX;  // the smallest one
 };
 
 SegmentedLog::SegmentedLog(FileSystem& files, const Options& options) : files(files), options(options) {}
@@ -174,6 +177,7 @@ Result<void> SegmentedLog::append(const std::optional<HardState>& hardState, std
     last = entries.back().index;
     termOfLast = entries.back().term;
     segment.lastIndexMax = std::max(segment.lastIndexMax, last);
+    segment.firstIndexMin = std::min(segment.firstIndexMin, entries.front().index);
     places.push_back({entries.front().index, last, segment.sequence, offset, recordBytes});
   }
   return {};
@@ -319,22 +323,40 @@ Result<void> SegmentedLog::recover() {
       }
       segments.clear();
     }
-    if (segments.empty()) {
-      nextRecord = getLittle<uint64_t>(header + 24);
-      state = {getLittle<uint64_t>(header + 48), getLittle<uint64_t>(header + 56), getLittle<uint64_t>(header + 64)};
-      base = last = segment->baseIndex;
-      termOfBase = termOfLast = segment->baseTerm;
-    }
+    segment->firstRecord = getLittle<uint64_t>(header + 24);
+    segment->hardState = {getLittle<uint64_t>(header + 48), getLittle<uint64_t>(header + 56),
+                          getLittle<uint64_t>(header + 64)};
     segments.push_back(std::move(segment));
   }
 
-  for (size_t at = 0; at < segments.size(); ++at) {
+  for (size_t at = 0; at < segments.size();) {
     Segment& segment = *segments[at];
+    if (at == 0) beginAt(segment);
     if (at > 0 && segment.baseIndex != last) return damage(segment.path, 32, "it does not continue the one before it");
-    if (Result<void> done = recoverRecords(segment, at + 1 == segments.size()); !done) return done;
+    const bool isLast = at + 1 == segments.size();
+    if (Result<void> done = recoverRecords(segment, isLast); !done) return done;
+    ++at;
+    if (segment.firstIndexMin > base) continue;
+    // A kill within a cut: the log cannot begin at a segment whose last entry before was replaced later.
+    if (isLast) return damage(segment.path, headerBytes, "a record replaces what lies before the log");
+    for (; at > 0; --at) {
+      const std::string path = segments.front()->path;
+      segments.pop_front();
+      if (Result<void> removed = files.remove(path); !removed) return removed;
+    }
+    if (Result<void> synced = files.syncDirectory(options.directory); !synced) return synced;
   }
   nextSegment = segments.empty() ? (sequences.empty() ? 1 : sequences.back() + 1) : segments.back()->sequence + 1;
   return {};
+}
+
+// The log as the header of its first segment says.
+void SegmentedLog::beginAt(const Segment& first) {
+  places.clear();
+  nextRecord = first.firstRecord;
+  state = first.hardState;
+  base = last = first.baseIndex;
+  termOfBase = termOfLast = first.baseTerm;
 }
 
 Result<void> SegmentedLog::recoverRecords(Segment& segment, bool isLast) {
@@ -352,8 +374,9 @@ Result<void> SegmentedLog::recoverRecords(Segment& segment, bool isLast) {
     uint64_t expected = 0;
     bool inOrder = true;
     const bool adds = forEachEntry(record, head, [&](const Entry& entry) {
-      inOrder = expected == 0 ? entry.index > base && entry.index <= last + 1 : entry.index == expected;
+      inOrder = expected == 0 ? entry.index <= last + 1 : entry.index == expected;
       expected = entry.index + 1;
+      segment.firstIndexMin = std::min(segment.firstIndexMin, entry.index);
       return inOrder;
     });
     if (!adds || !inOrder) return damage(segment.path, offset, "a record's entries do not follow the log");
@@ -453,8 +476,18 @@ Result<uint64_t> SegmentedLog::term(uint64_t index) const {
 }
 
 Result<void> SegmentedLog::cut(uint64_t index) {
-  bool removedAny = false;
-  while (segments.size() > 1 && segments.front()->lastIndexMax <= index) {
+  size_t removable = 0;
+  while (removable + 1 < segments.size() && segments[removable]->lastIndexMax <= index) ++removable;
+  // The log begins only at a segment whose header names the entry before it as it is now: one that a later record
+  // replaced had another term, and that record would reach to before the beginning.
+  uint64_t firstIndexMin = UINT64_MAX;
+  size_t count = 0;
+  for (size_t at = segments.size() - 1; at > 0 && count == 0 && removable > 0; --at) {
+    firstIndexMin = std::min(firstIndexMin, segments[at]->firstIndexMin);
+    if (at <= removable && firstIndexMin > segments[at]->baseIndex) count = at;
+  }
+  if (count == 0) return {};
+  for (; count > 0; --count) {
     const std::string path = segments.front()->path;
     const uint64_t sequence = segments.front()->sequence;
     segments.pop_front();
@@ -462,10 +495,8 @@ Result<void> SegmentedLog::cut(uint64_t index) {
     while (!places.empty() && places.front().segment == sequence) places.pop_front();
     base = segments.front()->baseIndex;
     termOfBase = segments.front()->baseTerm;
-    removedAny = true;
   }
-  if (removedAny && options.syncAlways) return files.syncDirectory(options.directory);
-  return {};
+  return options.syncAlways ? files.syncDirectory(options.directory) : Result<void>();
 }
 
 Result<void> SegmentedLog::reset(uint64_t index, uint64_t term, const HardState& hardState) {

@@ -31,8 +31,9 @@
 // but in the last segment, or one in front of a valid record that says the place was synced: the log refuses to open,
 // naming file and offset, since a node that drops what it promised must not vote. A segment file that was created but
 // whose header did not reach the disk is removed when it is the last one and the one before it ends cleanly. `cut`
-// removes whole segments from the front, oldest first, so a kill leaves a gapless rest. `reset` makes a new segment
-// durable whose header says so, and only then removes the older ones.
+// removes whole segments from the front, oldest first, so a kill leaves a gapless rest; if that begins where the log
+// cannot (see `cut`), opening goes on with the removing. `reset` makes a new segment durable whose header says so, and
+// only then removes the older ones.
 #pragma once
 
 #include <cstdint>
@@ -106,7 +107,8 @@ class SegmentedLog {
   // Of an entry that is here or at baseIndex.
   Result<uint64_t> term(uint64_t index) const;
 
-  // Removes whole segments all of whose entries are at or below `index`. The last segment stays.
+  // Removes whole segments all of whose entries are at or below `index`. The last segment stays, and so does one whose
+  // last entry a later record replaced, until a later segment can be the first.
   Result<void> cut(uint64_t index);
   // An empty log after (index, term), durable when it returns: for an installed snapshot.
   Result<void> reset(uint64_t index, uint64_t term, const HardState& hardState);
@@ -123,6 +125,7 @@ class SegmentedLog {
 
   SegmentedLog(FileSystem& files, const Options& options);
   Result<void> recover();
+  void beginAt(const Segment& first);
   Result<void> recoverRecords(Segment& segment, bool isLast);
   Result<void> repairTail(Segment& segment, uint64_t offset, uint64_t fileBytes);
   Result<void> beginSegment(uint64_t recordBytes, bool isReset);

@@ -192,6 +192,59 @@ TEST_F(LogTest, CutRemovesWholeSegmentsAndKeepsTheTermBeforeTheFirst) {
   EXPECT_EQ(log->read(base + 1, 301, 1 << 20).value().size(), 300 - base);
 }
 
+// The third segment begins with entries of term 2 that replace what the second one ends with.
+class ReplacedLogTest : public LogTest {
+ protected:
+  void fill() {
+    log = open();
+    const auto segments = [&] {
+      const std::filesystem::directory_iterator files(options.directory);
+      return std::distance(begin(files), end(files));
+    };
+    while (last < 10 || segments() < 3) appendOne(*log, ++last, 1, std::string(60, 'a'));
+    replaced = last - 5;
+    for (uint64_t next = replaced; next <= 300; ++next) appendOne(*log, next, 2, std::string(60, 'b'));
+    ASSERT_TRUE(log->sync().ok());
+  }
+  void reopenAndCheck() {
+    log.reset();
+    log = open();
+    ASSERT_NE(log, nullptr);
+    check();
+  }
+  void check() {
+    const uint64_t base = log->baseIndex();
+    EXPECT_EQ(log->baseTerm(), base == 0 ? 0u : base < replaced ? 1u : 2u) << "of the entry that is there now";
+    EXPECT_EQ(log->read(base + 1, 301, 1 << 20).value().size(), 300 - base);
+  }
+
+  std::unique_ptr<SegmentedLog> log;
+  uint64_t last = 0;  // of term 1
+  uint64_t replaced = 0;
+};
+
+TEST_F(ReplacedLogTest, CutBeginsTheLogOnlyWhereTheEntryBeforeWasNotReplaced) {
+  fill();
+  for (const uint64_t index : {last, uint64_t{250}}) {
+    ASSERT_TRUE(log->cut(index).ok());
+    EXPECT_LE(log->baseIndex(), index);
+    check();
+    reopenAndCheck();
+  }
+  EXPECT_GT(log->baseIndex(), 200u) << "later ones go";
+}
+
+TEST_F(ReplacedLogTest, AKillWithinACutIsMendedByOpening) {
+  fill();
+  log.reset();
+  for (const char* file : {"/0000000000000001.log", "/0000000000000002.log"}) {
+    ASSERT_TRUE(std::filesystem::remove(options.directory + file));
+  }
+  reopenAndCheck();
+  EXPECT_GT(log->baseIndex(), last);
+  reopenAndCheck();
+}
+
 TEST_F(LogTest, ResetIsAnEmptyLogAfterTheSnapshot) {
   auto log = open();
   for (uint64_t index = 1; index <= 100; ++index) appendOne(*log, index, 1, "x");
