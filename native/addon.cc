@@ -14,7 +14,7 @@ static Napi::Object exportTable(Napi::Env env, Napi::Object exports) {
   exportFunction<engineOpen>(exports, "engineOpen");
   exportFunction<engineClose>(exports, "engineClose");
   exportFunction<engineWarnings>(exports, "engineWarnings");
-  exportFunction<engineStatus>(exports, "engineStatus");
+  exportFunction<connectionsRefused>(exports, "connectionsRefused");
   exportFunction<listen>(exports, "listen");
   exportFunction<stopListening>(exports, "stopListening");
   exportFunction<notifySystemd>(exports, "notifySystemd");

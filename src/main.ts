@@ -130,7 +130,7 @@ class Server {
   private watchRefusals(): void {
     let told = 0;
     this.refusals = setInterval(() => {
-      const { refusedTotal } = JSON.parse(native.engineStatus()) as { refusedTotal: number };
+      const refusedTotal = native.connectionsRefused();
       if (refusedTotal === told) return;
       this.log.warn(
         { refused: refusedTotal - told, connectionsMax: this.config.connectionsMax },

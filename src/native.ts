@@ -78,8 +78,8 @@ export interface Native {
   engineClose(): Promise<void>;
   /** Sentences about the data directory that whoever runs the server should read, as on tmpfs or a network file system. */
   engineWarnings(): string[];
-  /** Counters and gauges of the engine as JSON text. */
-  engineStatus(): string;
+  /** Connections closed at once since the start, since `connectionsMax` of them were open. */
+  connectionsRefused(): number;
   /** Returns the bound address: HOST:PORT, [HOST]:PORT or unix:PATH. `backlog` in connections. */
   listen(listener: number, address: string, connectionsMax: number, backlog: number): string;
   stopListening(): void;

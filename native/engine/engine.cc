@@ -25,7 +25,7 @@ constexpr uint32_t bitOf(schema::EngineState state) { return 1u << static_cast<u
 
 // Large messages and entries come and go on many threads, and glibc keeps what was freed in an arena of each thread,
 // which is in no budget: so there are few. Fixed thresholds for mapping and trimming were tried and refused: with 1 MiB
-// RocksDB's memtables are mapped and given back block by block, which cost a quarter of the enqueues a second.
+// RocksDB's memtables are mapped and given back block by block, which `capstan bench e1` showed to be slower.
 void keepFreedMemoryLow() {
 #ifdef __GLIBC__
   ::mallopt(M_ARENA_MAX, 4);
@@ -118,6 +118,8 @@ class NodeEngine final : public Engine {
   void stopListening() override { acceptor.stop(); }
 
   void connectionClosed() override { acceptor.connectionClosed(); }
+
+  uint64_t connectionsRefused() const override { return acceptor.refusedTotal(); }
 
   std::string statusJson() const override {
     const auto field = [](const char* name, uint64_t value) {

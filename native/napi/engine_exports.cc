@@ -42,9 +42,10 @@ Napi::Value engineWarnings(const Napi::CallbackInfo& info) {
   return list;
 }
 
-Napi::Value engineStatus(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info, "engineStatus()");
-  return Napi::String::New(info.Env(), valueOrThrow(EngineHolder::instance().use())->statusJson());
+Napi::Value connectionsRefused(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "connectionsRefused()");
+  const uint64_t refused = valueOrThrow(EngineHolder::instance().use())->connectionsRefused();
+  return Napi::Number::New(info.Env(), static_cast<double>(refused));
 }
 
 Napi::Value listen(const Napi::CallbackInfo& info) {

@@ -52,6 +52,7 @@ class MemoryEngine final : public Engine, public CompletionQueue {
   Result<std::string> listen(uint32_t, const std::string& address, uint32_t, uint32_t) override { return address; }
   void stopListening() override {}
   void connectionClosed() override { closedConnections++; }
+  uint64_t connectionsRefused() const override { return 0; }
   std::string statusJson() const override { return "{}"; }
   void close() override {}
 
