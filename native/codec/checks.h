@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "capstan.capnp.h"
 #include "codec/limits.h"
+#include "codec/views.h"
 
 namespace capstan::codec {
 
@@ -29,8 +30,6 @@ struct Field {
   int64_t index = -1;
   std::string text() const;
 };
-
-inline std::string_view viewOf(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
 class Checks {
  public:

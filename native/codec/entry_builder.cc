@@ -4,11 +4,11 @@
 #include <capnp/message.h>
 #include <xxhash.h>
 
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "codec/entry.h"
+#include "codec/in_place_builder.h"
 #include "codec/resolved.h"
 #include "codec/text.h"
 #include "codec/validate.h"
@@ -17,30 +17,8 @@ namespace capstan::codec {
 namespace {
 
 constexpr size_t frameAt = schema::ENTRY_HEADER_BYTES;
-constexpr size_t tableBytes = 8;        // of one segment
 constexpr size_t entryWords = 64;       // root, defaults, limits
 constexpr size_t wordsPerCommand = 64;  // the command's struct, its request id, what a default adds
-
-// Its first segment lies in the entry; a later one, which only an estimate that was too small needs, on the heap.
-class InPlaceBuilder final : public capnp::MessageBuilder {
- public:
-  explicit InPlaceBuilder(std::span<uint8_t> first) : first(first) {}
-
-  kj::ArrayPtr<capnp::word> allocateSegment(uint minimumWords) override {
-    if (!usedFirst && minimumWords <= first.size() / 8) {
-      usedFirst = true;
-      return {reinterpret_cast<capnp::word*>(first.data()), first.size() / 8};
-    }
-    more.emplace_back(std::max<size_t>(minimumWords, 1024), 0);
-    return {reinterpret_cast<capnp::word*>(more.back().data()), more.back().size()};
-  }
-  bool hasMore() const { return !more.empty(); }
-
- private:
-  const std::span<uint8_t> first;
-  bool usedFirst = false;
-  std::vector<std::vector<uint64_t>> more;
-};
 
 void putHeader(std::span<uint8_t> entry, uint32_t commands) {
   putLittle<uint16_t>(entry.data(), schema::ENTRY_VERSION);
@@ -50,14 +28,14 @@ void putHeader(std::span<uint8_t> entry, uint32_t commands) {
 // One entry whose message `fill` writes.
 template <class Fill>
 std::vector<uint8_t> makeEntry(uint32_t commands, size_t words, Fill fill) {
-  std::vector<uint8_t> entry(frameAt + tableBytes + words * 8);
+  std::vector<uint8_t> entry(frameAt + oneSegmentTableBytes + words * 8);
   putHeader(entry, commands);
-  InPlaceBuilder builder(std::span<uint8_t>(entry).subspan(frameAt + tableBytes));
+  InPlaceBuilder builder(std::span<uint8_t>(entry).subspan(frameAt + oneSegmentTableBytes));
   fill(builder.initRoot<schema::Entry>());
   const auto segments = builder.getSegmentsForOutput();
   if (!builder.hasMore()) {
     putLittle<uint32_t>(entry.data() + frameAt + 4, static_cast<uint32_t>(segments[0].size()));
-    entry.resize(frameAt + tableBytes + segments[0].size() * 8);
+    entry.resize(frameAt + oneSegmentTableBytes + segments[0].size() * 8);
     return entry;
   }
   const size_t count = segments.size();

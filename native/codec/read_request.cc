@@ -10,9 +10,7 @@ namespace capstan::codec {
 namespace {
 
 std::string textOf(capnp::Text::Reader text) { return std::string(viewOf(text)); }
-std::string bytesOf(capnp::Data::Reader data) {
-  return std::string(reinterpret_cast<const char*>(data.begin()), data.size());
-}
+std::string bytesOf(capnp::Data::Reader data) { return std::string(viewOf(data)); }
 
 }  // namespace
 
@@ -42,9 +40,9 @@ ReadCommand makeRead(const Request& request, std::string_view tenant, const Limi
     }
     case Method::getJob: {
       const auto body = request.body<schema::GetJobRequest>();
-      const auto id = body.getId();
-      CAPSTAN_ASSERT(id.size() == 16, id.size());
-      command.id = JobId::fromBytes(std::span<const uint8_t, 16>(id.begin(), 16));
+      const auto id = idOf<JobId>(body.getId());
+      CAPSTAN_ASSERT(id.has_value(), body.getId().size());
+      command.id = *id;
       command.payloadBytesMax = orDefault(body.getPayloadBytesMax(), UINT32_MAX);
       break;
     }

@@ -11,6 +11,7 @@
 
 #include "codec/entry.h"
 #include "codec/limits.h"
+#include "codec/views.h"
 #include "entry.capnp.h"
 #include "fsm/state.h"
 #include "fsm/transaction.h"

@@ -27,7 +27,7 @@ struct Running {
 
 std::string_view tenantOf(Command::Reader command) {
   const auto tenant = command.getTenant();
-  return tenant.size() == 0 ? codec::defaultTenant : std::string_view(tenant.cStr(), tenant.size());
+  return tenant.size() == 0 ? codec::defaultTenant : codec::viewOf(tenant);
 }
 
 void execute(Running& running, Command::Reader command, CommandResult& result) {
@@ -100,8 +100,7 @@ bool isRepeat(Running& running, Command::Reader command, size_t at) {
     repeats = !running.sequences.emplace(std::pair{id.getSession(), id.getSequence()}, at).second;
   }
   if (id.getIdempotencyKey().size() > 0) {
-    const std::string key =
-        storage::requestKey(tenantOf(command), {id.getIdempotencyKey().cStr(), id.getIdempotencyKey().size()});
+    const std::string key = storage::requestKey(tenantOf(command), codec::viewOf(id.getIdempotencyKey()));
     repeats = !running.keys.emplace(key, at).second || repeats;
   }
   return repeats;

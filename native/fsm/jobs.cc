@@ -83,6 +83,19 @@ void becomeJob(Change& change, Queue& queue, const JobId& id, std::string_view r
   putJob(change, queue, lane, {id, facts.payloadBytes, facts.storedBytes, facts.maxAttempts, copyRecord(record)});
 }
 
+// Ends a job whose record is not in its lane; `count` is the counter of its family.
+void dropRecord(Change& change, Family family, const std::string& key, const JobId& id, std::string_view record,
+                uint64_t Counters::*count) {
+  const RecordFacts facts = readFacts(record);
+  Queue* queue = change.state.queueOf(facts.queue);
+  CAPSTAN_ASSERT(queue != nullptr && queue->row.counters.*count > 0, facts.queue);
+  change.rows.remove(family, key);
+  change.rows.remove(Family::places, storage::idKey(id));
+  change.dropAttempts(id, change.attemptsOf(id).has_value());
+  --(queue->row.counters.*count);
+  forgetJob(change, *queue, facts.group, facts.storedBytes);
+}
+
 }  // namespace
 
 void closeItem(Change& change, Lease& lease, uint32_t item) {
@@ -160,28 +173,11 @@ void jobDue(Change& change, const std::string& key, std::string_view record) {
 }
 
 void dropScheduled(Change& change, const std::string& key, std::string_view record) {
-  const RecordFacts facts = readFacts(record);
-  const JobId id = idOfScheduled(key);
-  Queue* queue = change.state.queueOf(facts.queue);
-  CAPSTAN_ASSERT(queue != nullptr && queue->row.counters.scheduled > 0, facts.queue);
-  change.rows.remove(Family::scheduled, key);
-  change.rows.remove(Family::places, storage::idKey(id));
-  change.dropAttempts(id, change.attemptsOf(id).has_value());
-  --queue->row.counters.scheduled;
-  forgetJob(change, *queue, facts.group, facts.storedBytes);
+  dropRecord(change, Family::scheduled, key, idOfScheduled(key), record, &Counters::scheduled);
 }
 
 void dropDead(Change& change, const std::string& key, std::string_view row) {
-  const auto [wallMs, record] = decodeDead(row);
-  const RecordFacts facts = readFacts(record);
-  const JobId id = idOfDead(key);
-  Queue* queue = change.state.queueOf(facts.queue);
-  CAPSTAN_ASSERT(queue != nullptr && queue->row.counters.dead > 0, facts.queue);
-  change.rows.remove(Family::dead, key);
-  change.rows.remove(Family::places, storage::idKey(id));
-  change.dropAttempts(id, change.attemptsOf(id).has_value());
-  --queue->row.counters.dead;
-  forgetJob(change, *queue, facts.group, facts.storedBytes);
+  dropRecord(change, Family::dead, key, idOfDead(key), decodeDead(row).second, &Counters::dead);
 }
 
 uint64_t dropJob(Change& change, Queue& queue, Lane& lane, const JobId& id) {

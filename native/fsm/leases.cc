@@ -21,20 +21,19 @@ LeaseId leaseIdOf(const Change& change, uint64_t token) {
 
 }  // namespace
 
+Lease* grantedLease(Change& change, capnp::Data::Reader id) {
+  const auto lease = codec::idOf<LeaseId>(id);
+  return lease ? change.state.findLease(*lease) : nullptr;
+}
+
 Lease* aliveLease(Change& change, capnp::Data::Reader id) {
-  if (id.size() != 16) return nullptr;
-  Lease* lease = change.state.findLease(LeaseId::fromBytes(std::span<const uint8_t, 16>(id.begin(), 16)));
+  Lease* lease = grantedLease(change, id);
   if (lease == nullptr || lease->open == 0 || lease->row.deadlineMs <= change.nowMs()) return nullptr;
   return lease;
 }
 
-std::optional<JobId> jobIdOf(capnp::Data::Reader id) {
-  if (id.size() != 16) return std::nullopt;
-  return JobId::fromBytes(std::span<const uint8_t, 16>(id.begin(), 16));
-}
-
 std::optional<uint32_t> openItem(Change& change, const Lease& lease, capnp::Data::Reader id) {
-  const auto job = jobIdOf(id);
+  const auto job = codec::idOf<JobId>(id);
   if (!job) return std::nullopt;
   const auto found = change.state.leasedJobs.find(*job);
   if (found == change.state.leasedJobs.end() || found->second.lease != &lease) return std::nullopt;

@@ -11,8 +11,6 @@ namespace {
 using storage::ClockKind;
 using storage::Family;
 
-std::string_view textOf(capnp::Text::Reader text) { return {text.cStr(), text.size()}; }
-
 // When the job is ready: its clock and instant, or nothing for at once.
 std::optional<std::pair<ClockKind, uint64_t>> dueOf(const Change& change, schema::NewJob::Reader job) {
   if (job.getRunAtMs() != 0) {
@@ -50,7 +48,7 @@ void putScheduled(Change& change, Queue& queue, const JobId& id, const RecordByt
 std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, schema::EnqueueRequest::Reader request,
                                     EnqueuePlan& plan) {
   State& state = change.state;
-  const std::string name(textOf(request.getQueue()));
+  const std::string name(codec::viewOf(request.getQueue()));
   Queue* queue = state.findQueue(tenant, name);
   if (queue != nullptr && queue->row.deleting) {
     return std::make_unique<Error>(
@@ -63,7 +61,7 @@ std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, sch
   }
   uint32_t ungroupedLanes = 0;  // bit by priority
   for (const auto job : request.getJobs()) {
-    const std::string_view group = textOf(job.getGroup());
+    const std::string_view group = codec::viewOf(job.getGroup());
     const uint32_t number = group.empty() ? 0 : knownGroup(queue, group);
     if (group.empty()) {
       if ((ungroupedLanes >> job.getPriority() & 1) != 0) continue;
@@ -92,13 +90,13 @@ CommandResult enqueue(Change& change, std::string_view tenant, schema::EnqueueRe
   }
   const auto jobs = request.getJobs();
   if (jobs.size() == 0) return result;
-  const std::string_view name = textOf(request.getQueue());
+  const std::string_view name = codec::viewOf(request.getQueue());
   Queue* found = change.state.findQueue(tenant, name);
   Queue& queue = found != nullptr ? *found : change.makeQueue(tenant, name);
   result.ids.reserve(jobs.size());
   Lane* lane = nullptr;  // of the job before: mostly the same
   for (const auto job : jobs) {
-    const uint32_t group = change.groupNumber(queue, textOf(job.getGroup()));
+    const uint32_t group = change.groupNumber(queue, codec::viewOf(job.getGroup()));
     const storage::LaneKey key{queue.number, job.getPriority(), group};
     const JobId id = change.nextJobId(key);
     RecordFacts facts{queue.number, key.priority, group, job.getMaxAttempts(), change.stamp.wallMs, 0, 0};

@@ -87,7 +87,7 @@ void answer(Change& change, Hand& hand, const Caller& caller) {
   }
   const auto worker = caller.request.getWorker();
   for (const LeaseItem& item : hand.items) change.state.leasedJobs.erase(item.id);
-  Lease& lease = makeLease(change, {worker.cStr(), worker.size()}, caller.request.getLeaseMs(), std::move(hand.items));
+  Lease& lease = makeLease(change, codec::viewOf(worker), caller.request.getLeaseMs(), std::move(hand.items));
   result.lease = lease.id;
   result.token = lease.row.token;
   result.leaseMs = lease.row.leaseMs;
@@ -113,7 +113,7 @@ void fetchAll(Change& change, std::vector<Caller>& callers) {
     hands[at].jobsMax = request.getJobsMax();
     hands[at].bytesMax = request.getBytesMax();
     for (const auto name : request.getQueues()) {
-      hands[at].queues.push_back(change.state.findQueue(callers[at].tenant, {name.cStr(), name.size()}));
+      hands[at].queues.push_back(change.state.findQueue(callers[at].tenant, codec::viewOf(name)));
     }
   }
   for (size_t active = hands.size(); active > 0;) {

@@ -48,7 +48,7 @@ template <class Each>
 CommandResult forDeadIds(Change& change, Queue& queue, capnp::List<capnp::Data>::Reader ids, Each each) {
   CommandResult result;
   for (uint32_t at = 0; at < ids.size(); ++at) {
-    const auto id = jobIdOf(ids[at]);
+    const auto id = codec::idOf<JobId>(ids[at]);
     const auto row = id ? change.rows.get(Family::places, storage::idKey(*id)) : std::nullopt;
     if (!row) {
       result.refused.push_back({at, ErrorCode::NOT_FOUND});
@@ -73,7 +73,7 @@ CommandResult forDeadIds(Change& change, Queue& queue, capnp::List<capnp::Data>:
 
 CommandResult changeDead(Change& change, std::string_view tenant, schema::DeadRequest::Reader request,
                          OperationKind kind) {
-  Queue* queue = change.state.findQueue(tenant, {request.getQueue().cStr(), request.getQueue().size()});
+  Queue* queue = change.state.findQueue(tenant, codec::viewOf(request.getQueue()));
   if (queue == nullptr) return refuse(ErrorCode::NOT_FOUND, "there is no such queue", "queue");
   if (queue->row.deleting) return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
   if (!request.getAll()) {
@@ -98,7 +98,7 @@ CommandResult deleteJobs(Change& change, schema::DeleteJobsRequest::Reader reque
   CommandResult result;
   const auto ids = request.getIds();
   for (uint32_t at = 0; at < ids.size(); ++at) {
-    const auto id = jobIdOf(ids[at]);
+    const auto id = codec::idOf<JobId>(ids[at]);
     if (id && deleteJob(change, *id)) {
       ++result.accepted;
     } else {

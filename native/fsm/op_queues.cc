@@ -10,8 +10,6 @@ namespace {
 
 using schema::ErrorCode;
 
-std::string_view textOf(capnp::Text::Reader text) { return {text.cStr(), text.size()}; }
-
 template <class Value>
 void changeTo(Value& setting, Value value) {
   if (value != 0) setting = value;
@@ -34,7 +32,7 @@ void applySettings(Change& change, Queue& queue, schema::QueueSettings::Reader f
 }  // namespace
 
 CommandResult setQueue(Change& change, std::string_view tenant, schema::SetQueueRequest::Reader request) {
-  const std::string_view name = textOf(request.getQueue());
+  const std::string_view name = codec::viewOf(request.getQueue());
   Queue* queue = change.state.findQueue(tenant, name);
   if (queue != nullptr && queue->row.deleting) {
     return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
@@ -57,7 +55,7 @@ CommandResult setQueue(Change& change, std::string_view tenant, schema::SetQueue
 }
 
 CommandResult deleteQueue(Change& change, std::string_view tenant, schema::DeleteQueueRequest::Reader request) {
-  Queue* queue = change.state.findQueue(tenant, textOf(request.getQueue()));
+  Queue* queue = change.state.findQueue(tenant, codec::viewOf(request.getQueue()));
   if (queue == nullptr) return refuse(ErrorCode::NOT_FOUND, "there is no such queue", "queue");
   if (queue->row.deleting) {
     CommandResult result;

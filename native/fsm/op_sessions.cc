@@ -38,7 +38,7 @@ CommandResult openSession(Change& change, schema::OpenSessionRequest::Reader req
   result.session = sessionNumber(change);
   result.leaseMs = request.getKeepMs();
   SessionRow& row = change.state.sessions[result.session].row;
-  row.name = std::string(request.getName().cStr(), request.getName().size());
+  row.name = codec::viewOf(request.getName());
   row.keepMs = request.getKeepMs();
   change.touchSession(result.session);
   keepSession(change, result.session);

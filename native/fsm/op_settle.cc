@@ -65,9 +65,8 @@ CommandResult fail(Change& change, schema::FailRequest::Reader request) {
       continue;
     }
     closeItem(change, *lease, *item);
-    const auto reason = jobs[at].getReason();
     const uint64_t delayMs = jobs[at].getRetryDelayMs();
-    jobFailed(change, lease->row.items[*item], {reason.cStr(), reason.size()},
+    jobFailed(change, lease->row.items[*item], codec::viewOf(jobs[at].getReason()),
               delayMs == 0 ? std::nullopt : std::optional(delayMs), jobs[at].getDead());
     ++result.accepted;
   }
@@ -85,9 +84,7 @@ CommandResult extend(Change& change, schema::ExtendRequest::Reader request) {
 }
 
 void unsend(Change& change, schema::Unsend::Reader request) {
-  const auto id = request.getLease();
-  if (id.size() != 16) return;
-  Lease* lease = change.state.findLease(LeaseId::fromBytes(std::span<const uint8_t, 16>(id.begin(), 16)));
+  Lease* lease = grantedLease(change, request.getLease());
   if (lease == nullptr) return;
   for (uint32_t at = 0; at < lease->row.items.size(); ++at) {
     if (lease->row.items[at].closed) continue;

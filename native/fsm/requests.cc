@@ -19,11 +19,6 @@ constexpr uint32_t busyRetryMs = 100;
 constexpr size_t rowsAtOnce = 4096;
 constexpr uint64_t gapMax = 64;  // sequences that are looked up one by one; a larger gap is scanned
 
-std::string_view bytesOf(capnp::Data::Reader data) {
-  return {reinterpret_cast<const char*>(data.begin()), data.size()};
-}
-std::string_view textOf(capnp::Text::Reader text) { return {text.cStr(), text.size()}; }
-
 void dropResult(Change& change, SessionRow& session, const std::string& key, size_t bytes) {
   CAPSTAN_ASSERT(session.results > 0 && session.resultBytes >= bytes, session.results, session.resultBytes, bytes);
   change.rows.remove(Family::sessions, key);
@@ -132,12 +127,12 @@ std::optional<CommandResult> admitSequence(Change& change, schema::RequestId::Re
 }
 
 std::optional<CommandResult> admitKey(Change& change, std::string_view tenant, schema::Command::Reader command) {
-  const std::string key = storage::requestKey(tenant, textOf(command.getRequest().getIdempotencyKey()));
+  const std::string key = storage::requestKey(tenant, codec::viewOf(command.getRequest().getIdempotencyKey()));
   const auto bytes = change.rows.get(Family::requests, key);
   if (!bytes) return std::nullopt;
   const KeyedResultRow row = KeyedResultRow::decode(*bytes);
   if (row.untilMs <= change.nowMs()) return std::nullopt;
-  if (row.digest != bytesOf(command.getRequestDigest())) {
+  if (row.digest != codec::viewOf(command.getRequestDigest())) {
     return refuse(ErrorCode::IDEMPOTENCY_CONFLICT, "the idempotency key was used before with a different request",
                   "request.idempotencyKey");
   }
@@ -190,10 +185,10 @@ void remember(Change& change, std::string_view tenant, schema::Command::Reader c
     row.resultBytes += bytes.size();
   }
   if (hasKey(id) && result.code == ErrorCode::OK) {
-    const std::string key = storage::requestKey(tenant, textOf(id.getIdempotencyKey()));
+    const std::string key = storage::requestKey(tenant, codec::viewOf(id.getIdempotencyKey()));
     const uint64_t untilMs = change.nowMs() + change.limits.idempotencyKeepMs;
     change.rows.put(Family::requests, key,
-                    KeyedResultRow{std::string(bytesOf(command.getRequestDigest())), untilMs, bytes}.encode());
+                    KeyedResultRow{std::string(codec::viewOf(command.getRequestDigest())), untilMs, bytes}.encode());
     change.addTimer(untilMs, storage::TimerKind::idempotency, key);
   }
 }

@@ -5,52 +5,27 @@
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 
-#include <algorithm>
 #include <cstring>
 #include <span>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/check.h"
+#include "codec/in_place_builder.h"
 
 namespace capstan::rpc {
-
-inline constexpr size_t tableBytes = 8;  // of one segment
-
-// Its first segment lies in `first`, which is zeroed here; later ones on the heap.
-class SegmentBuilder final : public capnp::MessageBuilder {
- public:
-  explicit SegmentBuilder(std::span<uint8_t> first) : first(first) {
-    CAPSTAN_ASSERT(reinterpret_cast<uintptr_t>(first.data()) % 8 == 0);
-    std::memset(first.data(), 0, first.size());
-  }
-
-  kj::ArrayPtr<capnp::word> allocateSegment(uint minimumWords) override {
-    if (!usedFirst && minimumWords <= first.size() / 8) {
-      usedFirst = true;
-      return {reinterpret_cast<capnp::word*>(first.data()), first.size() / 8};
-    }
-    more.emplace_back(std::max<size_t>(minimumWords, 1024), 0);
-    return {reinterpret_cast<capnp::word*>(more.back().data()), more.back().size()};
-  }
-  bool hasMore() const { return !more.empty(); }
-
- private:
-  const std::span<uint8_t> first;
-  bool usedFirst = false;
-  std::vector<std::vector<uint64_t>> more;
-};
 
 // `fill(builder)` writes the message. Returns the frame's bytes; 0 when the estimate that sized `into` was too small.
 template <class Fill>
 size_t buildFrame(std::span<uint8_t> into, Fill&& fill) {
-  SegmentBuilder builder(into.subspan(tableBytes));
+  const std::span<uint8_t> segment = into.subspan(codec::oneSegmentTableBytes);
+  std::memset(segment.data(), 0, segment.size());
+  codec::InPlaceBuilder builder(segment);
   fill(builder);
   if (builder.hasMore()) return 0;
   const size_t words = builder.getSegmentsForOutput()[0].size();
   putLittle<uint32_t>(into.data(), 0);
   putLittle<uint32_t>(into.data() + 4, static_cast<uint32_t>(words));
-  return tableBytes + words * 8;
+  return codec::oneSegmentTableBytes + words * 8;
 }
 
 // Of any size; `bytesMax` is a good guess.

@@ -16,6 +16,7 @@
 #include <future>
 
 #include "engine/acceptor.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::engine {
 namespace {
@@ -95,14 +96,7 @@ class Worker {
 
 class EngineAcceptor : public testing::Test {
  protected:
-  EngineAcceptor() {
-    char name[] = "/tmp/capstan-acceptor-XXXXXX";
-    scratch = ::mkdtemp(name);
-  }
-  ~EngineAcceptor() override {
-    acceptor.stop();
-    std::filesystem::remove_all(scratch);
-  }
+  ~EngineAcceptor() override { acceptor.stop(); }
   std::string wordOf(const std::string& address) {
     const auto bound = acceptor.listen(1, address, many, 16);
     return bound.ok() ? "bound" : bound.error().field;
@@ -113,7 +107,8 @@ class EngineAcceptor : public testing::Test {
     return bound.take();
   }
 
-  std::string scratch;
+  const TemporaryDirectory temporary;
+  const std::string scratch = temporary.path;
   Completions completions;
   Acceptor acceptor{completions};
 };

@@ -12,19 +12,13 @@
 #include "base/files.h"
 #include "engine/data_directory.h"
 #include "engine/text_file.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::engine {
 namespace {
 
 class EngineDirectory : public testing::Test {
  protected:
-  EngineDirectory() {
-    char name[] = "/tmp/capstan-directory-XXXXXX";
-    scratch = ::mkdtemp(name);
-    path = scratch + "/data";
-  }
-  ~EngineDirectory() override { std::filesystem::remove_all(scratch); }
-
   Result<std::unique_ptr<DataDirectory>> open() { return DataDirectory::open(systemFiles(), path); }
   std::unique_ptr<DataDirectory> mustOpen() {
     auto opened = open();
@@ -45,8 +39,9 @@ class EngineDirectory : public testing::Test {
   }
   bool has(const std::string& name) { return std::filesystem::exists(path + "/" + name); }
 
-  std::string scratch;
-  std::string path;
+  const TemporaryDirectory temporary;
+  const std::string scratch = temporary.path;
+  const std::string path = scratch + "/data";
 };
 
 NodeIdentity someNode() {

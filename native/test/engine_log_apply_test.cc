@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 
 #include "engine/apply_step.h"
 #include "engine/log_step.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::engine {
 namespace {
@@ -23,12 +23,7 @@ class RecordingLogSink final : public LogSink {
 
 class EngineLogStep : public testing::Test {
  protected:
-  EngineLogStep() {
-    char name[] = "/tmp/capstan-log-step-XXXXXX";
-    scratch = ::mkdtemp(name);
-    open();
-  }
-  ~EngineLogStep() override { std::filesystem::remove_all(scratch); }
+  EngineLogStep() { open(); }
   void open() {
     step.reset();
     log::Options options;
@@ -49,7 +44,8 @@ class EngineLogStep : public testing::Test {
   }
   static constexpr uint64_t trailingBytes = 128 << 10;
 
-  std::string scratch;
+  const TemporaryDirectory temporary;
+  const std::string scratch = temporary.path;
   RecordingLogSink sink;
   std::unique_ptr<LogStep> step;
   log::HardState hardState;

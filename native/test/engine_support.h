@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <deque>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +20,7 @@
 #include "engine/engine.h"
 #include "engine/text_file.h"
 #include "test/codec_support.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::engine {
 
@@ -212,13 +212,6 @@ class Node {
 
 class EngineTest : public testing::Test {
  protected:
-  EngineTest() {
-    char name[] = "/tmp/capstan-engine-XXXXXX";
-    scratch = ::mkdtemp(name);
-    path = scratch + "/data";
-  }
-  ~EngineTest() override { std::filesystem::remove_all(scratch); }
-
   EngineOptions options() const {
     EngineOptions made;
     made.dataDirectory = path;
@@ -231,8 +224,9 @@ class EngineTest : public testing::Test {
     return made;
   }
 
-  std::string scratch;
-  std::string path;
+  const TemporaryDirectory temporary;
+  const std::string scratch = temporary.path;
+  const std::string path = scratch + "/data";
 };
 
 }  // namespace capstan::engine

@@ -5,29 +5,18 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "codec/entry.h"
 #include "fsm/state_machine.h"
 #include "test/codec_support.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::fsm {
 
 using codec::Method;
 using schema::ErrorCode;
-
-class Directory {
- public:
-  Directory() {
-    char name[] = "/tmp/capstan_fsm_XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~Directory() { std::filesystem::remove_all(path); }
-  std::string path;
-};
 
 class Node {
  public:
@@ -143,7 +132,7 @@ class Node {
   }
   std::array<uint8_t, 16> digest() const { return machine->meta().digest; }
 
-  Directory directory;
+  TemporaryDirectory directory;
   Options options;
   codec::Limits limits;
   std::unique_ptr<StateMachine> machine;

@@ -8,6 +8,7 @@
 
 #include "base/crc32c.h"
 #include "log/segmented_log.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::log {
 namespace {
@@ -15,13 +16,9 @@ namespace {
 class LogTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/var/tmp/capstan-log-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory = name;
     options.directory = directory + "/log";
     options.segmentBytes = 4096;
   }
-  void TearDown() override { std::filesystem::remove_all(directory); }
 
   std::unique_ptr<SegmentedLog> open() {
     auto log = SegmentedLog::open(systemFiles(), options);
@@ -52,7 +49,8 @@ class LogTest : public ::testing::Test {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   }
 
-  std::string directory;
+  const TemporaryDirectory temporary{"/var/tmp"};
+  const std::string directory = temporary.path;
   Options options;
 };
 

@@ -3,22 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 
 #include "storage/database.h"
+#include "test/temporary_directory.h"
 
 namespace capstan::storage {
 namespace {
 
 class StorageDatabase : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "capstan-storage-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory); }
-
   std::unique_ptr<Database> open(const std::string& name) const {
     DatabaseOptions options;
     options.directory = directory + "/" + name;
@@ -32,7 +25,8 @@ class StorageDatabase : public ::testing::Test {
     database.write(batch);
   }
 
-  std::string directory;
+  const TemporaryDirectory temporary;
+  const std::string directory = temporary.path;
 };
 
 TEST_F(StorageDatabase, refusesADirectoryThatCannotBeMade) {
