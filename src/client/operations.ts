@@ -106,13 +106,7 @@ export function fetch(queues: string | readonly string[], options: FetchOptions)
 }
 
 export function ack(lease: string, ids: JobIds): Operation<Settled> {
-  check.checkId("lease", lease);
-  check.checkJobIds("ids", ids);
-  return write(
-    methods.ack,
-    (writer, at, request) => encode.writeAck(writer, at, request, lease, ids),
-    (reader, response) => decode.readSettled(reader, response, decode.namedIds(ids)),
-  );
+  return settle(methods.ack, encode.writeAck, lease, ids);
 }
 
 export function fail(lease: string, jobs: readonly FailedJob[]): Operation<Settled> {
@@ -131,11 +125,16 @@ export function fail(lease: string, jobs: readonly FailedJob[]): Operation<Settl
 }
 
 export function release(lease: string, ids: JobIds): Operation<Settled> {
+  return settle(methods.release, encode.writeRelease, lease, ids);
+}
+
+/** What an ack and a release have in common: a lease, and which of its jobs. */
+function settle(method: number, encoded: typeof encode.writeAck, lease: string, ids: JobIds): Operation<Settled> {
   check.checkId("lease", lease);
   check.checkJobIds("ids", ids);
   return write(
-    methods.release,
-    (writer, at, request) => encode.writeRelease(writer, at, request, lease, ids),
+    method,
+    (writer, at, request) => encoded(writer, at, request, lease, ids),
     (reader, response) => decode.readSettled(reader, response, decode.namedIds(ids)),
   );
 }

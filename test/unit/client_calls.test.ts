@@ -5,9 +5,10 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { Message } from "capnp-ts";
 import { Exception_Type } from "capnp-ts/src/std/rpc.capnp.js";
-import { CapstanClient, CapstanError, type ClientOptions } from "../../src/client/index.js";
+import { CapstanClient, type CapstanError, type ClientOptions } from "../../src/client/index.js";
 import * as schema from "../../src/generated/capstan.capnp.js";
 import { ErrorCode } from "../../src/generated/error_codes.js";
+import { rejection } from "../support/rejection.js";
 import { type ReceivedCall, RpcServer, setData } from "../support/rpc_server.js";
 
 const idA = "0a".repeat(16);
@@ -65,15 +66,6 @@ function answerGrant(call: ReceivedCall): void {
     setData(header.initValue(2), Buffer.from("xy"));
     job.setContentType("text/plain");
   });
-}
-
-async function rejection(promise: Promise<unknown>): Promise<CapstanError> {
-  const error = await promise.then(
-    () => assert.fail("it was fulfilled"),
-    (reason) => reason,
-  );
-  assert.ok(error instanceof CapstanError, String(error));
-  return error;
 }
 
 describe("answers of the server", { timeout: 60_000 }, () => {

@@ -12,6 +12,7 @@ import { readJobs, readQueues } from "../../src/client/wire/decode_admin.js";
 import { MessageReader } from "../../src/client/wire/reader.js";
 import { answerBytesMax, FrameSplitter } from "../../src/client/wire/splitter.js";
 import * as schema from "../../src/generated/capstan.capnp.js";
+import { rejection } from "../support/rejection.js";
 import { RpcServer, returnFrame, setData } from "../support/rpc_server.js";
 
 let server: RpcServer;
@@ -26,15 +27,6 @@ afterEach(async () => {
   await client.close({ timeoutMs: 0 });
   await server.close();
 });
-
-async function rejection(promise: Promise<unknown>): Promise<CapstanError> {
-  const error = await promise.then(
-    () => assert.fail("it was fulfilled"),
-    (reason) => reason,
-  );
-  assert.ok(error instanceof CapstanError, String(error));
-  return error;
-}
 
 /** A frame of one segment of these words. */
 function frameOf(...words: bigint[]): Buffer {

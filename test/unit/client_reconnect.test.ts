@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { Message } from "capnp-ts";
-import { CapstanClient, CapstanError, type ClientOptions } from "../../src/client/index.js";
+import { CapstanClient, type CapstanError, type ClientOptions } from "../../src/client/index.js";
 import * as schema from "../../src/generated/capstan.capnp.js";
+import { rejection } from "../support/rejection.js";
 import { type ReceivedCall, RpcServer, setData } from "../support/rpc_server.js";
 
 const id = "0a".repeat(16);
@@ -36,15 +37,6 @@ function answer(call: ReceivedCall): void {
     setData(data, Buffer.from(id, "hex"));
     response.initIds(1).set(0, data);
   });
-}
-
-async function rejection(promise: Promise<unknown>): Promise<CapstanError> {
-  const error = await promise.then(
-    () => assert.fail("it was fulfilled"),
-    (reason) => reason,
-  );
-  assert.ok(error instanceof CapstanError, String(error));
-  return error;
 }
 
 describe("a lost connection", { timeout: 60_000 }, () => {

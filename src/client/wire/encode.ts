@@ -84,7 +84,7 @@ export function writeAck(
   lease: string,
   ids: JobIds,
 ): void {
-  ackFields(writer, writer.struct(pointerAt, ack), request, lease, ids);
+  settleFields(writer, writer.struct(pointerAt, ack), ack, request, lease, ids);
 }
 
 export function writeFail(
@@ -104,7 +104,7 @@ export function writeRelease(
   lease: string,
   ids: JobIds,
 ): void {
-  releaseFields(writer, writer.struct(pointerAt, release), request, lease, ids);
+  settleFields(writer, writer.struct(pointerAt, release), release, request, lease, ids);
 }
 
 export function writeExtend(
@@ -129,13 +129,13 @@ export function writeExchange(
   writeRequestId(writer, pointer(fields.request.offset), request);
   writer.bit(at, fields.requireAcks.offset, parts.requireAcks === true);
   eachPart(writer, pointer(fields.acks.offset), ack, parts.acks, (partAt, part) =>
-    ackFields(writer, partAt, null, part.lease, part.ids),
+    settleFields(writer, partAt, ack, null, part.lease, part.ids),
   );
   eachPart(writer, pointer(fields.fails.offset), fail, parts.fails, (partAt, part) =>
     failFields(writer, partAt, null, part.lease, part.jobs),
   );
   eachPart(writer, pointer(fields.releases.offset), release, parts.releases, (partAt, part) =>
-    releaseFields(writer, partAt, null, part.lease, part.ids),
+    settleFields(writer, partAt, release, null, part.lease, part.ids),
   );
   eachPart(writer, pointer(fields.extends.offset), extend, parts.extends, (partAt, part) =>
     extendFields(writer, partAt, null, part.lease, part.leaseMs),
@@ -209,12 +209,19 @@ function headersList(writer: FrameWriter, pointerAt: number, headers: NonNullabl
   });
 }
 
-function ackFields(writer: FrameWriter, at: number, request: RequestFields | null, lease: string, ids: JobIds): void {
-  const { fields } = ack;
-  writeRequestId(writer, writer.pointer(at, ack, fields.request.offset), request);
-  writer.hex(writer.pointer(at, ack, fields.lease.offset), lease);
+function settleFields(
+  writer: FrameWriter,
+  at: number,
+  layout: typeof ack | typeof release,
+  request: RequestFields | null,
+  lease: string,
+  ids: JobIds,
+): void {
+  const { fields } = layout;
+  writeRequestId(writer, writer.pointer(at, layout, fields.request.offset), request);
+  writer.hex(writer.pointer(at, layout, fields.lease.offset), lease);
   if (ids === "all") writer.bit(at, fields.all.offset, true);
-  else writeIds(writer, writer.pointer(at, ack, fields.ids.offset), ids);
+  else writeIds(writer, writer.pointer(at, layout, fields.ids.offset), ids);
 }
 
 function failFields(
@@ -235,20 +242,6 @@ function failFields(
     if (job.retryDelayMs) writer.uint64(jobAt + fields.retryDelayMs.offset, job.retryDelayMs);
     writer.bit(jobAt, fields.dead.offset, job.dead === true);
   });
-}
-
-function releaseFields(
-  writer: FrameWriter,
-  at: number,
-  request: RequestFields | null,
-  lease: string,
-  ids: JobIds,
-): void {
-  const { fields } = release;
-  writeRequestId(writer, writer.pointer(at, release, fields.request.offset), request);
-  writer.hex(writer.pointer(at, release, fields.lease.offset), lease);
-  if (ids === "all") writer.bit(at, fields.all.offset, true);
-  else writeIds(writer, writer.pointer(at, release, fields.ids.offset), ids);
 }
 
 function extendFields(
