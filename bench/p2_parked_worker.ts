@@ -2,7 +2,7 @@
 //
 // Workload    One worker with a parked fetch, one producer on another connection: one job of 256 B at a time. The worker
 //             acks the job, parks its next fetch, and a pause of five milliseconds follows, so that the fetch sleeps.
-// Hypothesis  Two log entries, the enqueue's and the grant's, and the wake between them: twice P1 at most.
+// Hypothesis  The parked fetch goes in the entry of the enqueue: P1, the job's way out and no second fsync.
 // Budget      p50 2 ms, p99 6 ms must; 1 and 3 ms goal.
 // Counted     Every job is acked once and none is left. It never measures the ack. Called by load_thread.ts.
 
@@ -19,7 +19,7 @@ const waitMs = 60_000;
 export const p2: Question = {
   id: "p2",
   title: "enqueue until a parked worker has the job, one at a time",
-  hypothesis: "two entries and one wake, so twice P1 at most",
+  hypothesis: "one entry holds the job and its lease, so little more than P1",
   budget: { unit: "ms", must: [2, 6], goal: [1, 3] },
   settings: { connections: 2, batchJobs: 1, payloadBytes: 256, outstandingPerConnection: 1 },
   threadsMax: 1,

@@ -28,6 +28,7 @@ static Napi::Object exportTable(Napi::Env env, Napi::Object exports) {
   exportFunction<setWritable>(exports, "setWritable");
   exportFunction<propose>(exports, "propose");
   exportFunction<read>(exports, "read");
+  exportFunction<wakeEarly>(exports, "wakeEarly");
   exportFunction<park>(exports, "park");
   exportFunction<expire>(exports, "expire");
   exportFunction<answer>(exports, "answer");

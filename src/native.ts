@@ -97,6 +97,9 @@ export interface Native {
   /** Bytes held of a frame that is not whole. */
   buffered(worker: number, connection: number): number;
   setWritable(worker: number, connection: number, writable: boolean): void;
+  /** Before `propose` of calls that enqueue: writes the handles of parked fetches that their jobs will serve, at most as
+   *  many as `woken` holds, and returns how many. They are woken, to be proposed along; no event tells of them. */
+  wakeEarly(worker: number, handles: Uint32Array, count: number, woken: Uint32Array): number;
   /** A ticket above 0; 0: all of the calls were dropped meanwhile; below 0: minus the ErrorCode. */
   propose(worker: number, shard: number, handles: Uint32Array, count: number): number;
   /** 0, or minus the ErrorCode. */

@@ -39,6 +39,7 @@ class Checks {
   uint64_t jobs = 0;          // jobs, ids and parts so far
   uint64_t commandBytes = 0;  // payloads, headers and names so far
   uint64_t replyBytes = 0;    // largest reply so far
+  uint32_t readyJobs = 0;     // met so far, without delay
   Error fault;
 
   bool refuse(schema::ErrorCode code, const Field& field, const std::string& why);

@@ -86,6 +86,7 @@ class Request {
   uint32_t replyBytesMax = 0;         // the largest reply that may come, frame included
   uint32_t waitMs = 0;                // fetch and poll; waitsForever
   uint32_t jobs = 0;                  // jobs or ids of the request; for a fetch how many it may get
+  uint32_t readyJobs = 0;             // jobs that it brings into the queue of queueKey with no delay
   uint64_t queueKey = 0;              // queueHash of the one queue; 0: several or none
   std::vector<uint64_t> queueHashes;  // fetch and poll: of each queue, in order
   bool storesResult = false;          // it has a session and a sequence

@@ -51,6 +51,7 @@ bool checkJob(Checks& checks, schema::NewJob::Reader job, const Field& field) {
       !checks.range(Field{"maxAttempts", &field}, job.getMaxAttempts(), 0, limits.attemptsMax)) {
     return false;
   }
+  if (job.getDelayMs() == 0 && job.getRunAtMs() == 0) checks.readyJobs++;
   return checks.takeBlob(payload, bytes) &&
          checks.range(Field{"delayMs", &field}, job.getDelayMs(), 0, limits.delayMsMax) &&
          checks.range(Field{"priority", &field}, job.getPriority(), 0, priorityMax) &&
@@ -156,6 +157,7 @@ bool check(Checks& checks, schema::EnqueueRequest::Reader body, Request& request
   if (!checks.requestId(requestField, body.getRequest()) || !enqueuePart(checks, body, nullptr)) return false;
   request.queueKey = queueHash(defaultTenant, viewOf(body.getQueue()));
   request.enqueues = true;
+  request.readyJobs = checks.readyJobs;
   return true;
 }
 

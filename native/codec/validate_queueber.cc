@@ -18,6 +18,7 @@ bool check(Checks& checks, schema::compat::AddRequest::Reader body, Request& req
           std::to_string(bytes) + " bytes, more than " + std::to_string(checks.limits.payloadBytesMax));
     }
     if (!checks.takeBlob(contents, bytes)) return false;
+    if (items[i].getVisibilityTimeoutSecs() == 0) request.readyJobs++;
   }
   checks.replyBytes += uint64_t{items.size()} * 24;
   request.queueKey = queueHash(defaultTenant, defaultQueue);

@@ -25,6 +25,10 @@ size_t missingRecords(const std::vector<CommandResult>& results) {
   return missing;
 }
 
+bool grantsNothing(const CommandResult& result) {
+  return result.jobs.empty() && std::ranges::all_of(result.parts, grantsNothing);
+}
+
 }  // namespace
 
 void fillResults(fsm::StateMachine& machine, std::vector<CommandResult>& results) {
@@ -112,7 +116,10 @@ void ApplyStep::apply(Committed& work) {
 void ApplyStep::answer(Committed& work) {
   ReplyAddress& to = work.reply;
   fetched.clear();
-  for (const uint32_t slot : to.slots) fetched.push_back({to.worker, slot});
+  for (size_t i = 0; i < to.slots.size(); i++) {
+    const bool isEmpty = i >= applied.results.size() || grantsNothing(applied.results[i]);
+    fetched.push_back({{to.worker, to.slots[i]}, isEmpty});
+  }
   wakes.clear();
   // Before the reply: who parks on it compares with what this entry made ready.
   parked.applied(appliedIndex, fetched, applied.queues, wakes);

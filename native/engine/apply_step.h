@@ -53,7 +53,7 @@ class ApplyStep {
   ParkedFetches& parked;
   ApplySink& sink;
   fsm::Applied applied;
-  std::vector<CallerSlot> fetched;
+  std::vector<Fetched> fetched;
   std::vector<CallerSlot> wakes;
   std::deque<Committed> held;  // behind an entry that changes the members; bounded by applyingBytesMax
   bool isHolding = false;

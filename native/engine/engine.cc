@@ -106,6 +106,10 @@ class NodeEngine final : public Engine {
 
   bool unpark(uint32_t worker, uint32_t slot) override { return shard->parkedFetches().unpark({worker, slot}); }
 
+  void wakeEarly(uint32_t worker, std::span<const QueueArrivals> arrivals, std::vector<CallerSlot>& woken) override {
+    shard->parkedFetches().wakeEarly(worker, arrivals, woken);
+  }
+
   void passWake(uint32_t worker, uint32_t slot) override { endWake({worker, slot}); }
 
   void settleWake(uint32_t worker, uint32_t slot) override { endWake({worker, slot}); }

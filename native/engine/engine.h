@@ -77,6 +77,12 @@ class CompletionQueue {
   virtual void drain(std::vector<Completion>& into) = 0;
 };
 
+struct CallerSlot {
+  uint32_t worker = 0;
+  uint32_t slot = 0;
+  friend bool operator==(const CallerSlot&, const CallerSlot&) = default;
+};
+
 // A parked fetch: what to compare before it sleeps and where to wake it.
 struct ParkRequest {
   uint32_t worker = 0;
@@ -84,6 +90,12 @@ struct ParkRequest {
   uint64_t arrival = 0;          // 0: first time; else the value that park returned before: keeps its place
   uint64_t emptyAtIndex = 0;     // index of the entry that found nothing
   std::vector<uint64_t> queues;  // queueHash(tenant, queue)
+};
+
+// Jobs of one queue that a proposal brings, ready as soon as it is applied.
+struct QueueArrivals {
+  uint64_t queueHash = 0;
+  uint32_t jobs = 0;
 };
 
 struct ReadRequest {  // bytes of a validated request struct, see codec/read_request.h
@@ -120,7 +132,10 @@ class Engine {
   // Returns the arrival number (> 0) when parked, 0 when the queue may have become ready since: try again at once.
   // A wake arrives as a completion, at most one per park.
   virtual Result<uint64_t> park(const ParkRequest& request) = 0;
-  virtual bool unpark(uint32_t worker, uint32_t slot) = 0;      // true: it was parked and has no wake under way
+  virtual bool unpark(uint32_t worker, uint32_t slot) = 0;  // true: it was parked and has no wake under way
+  // Before a proposal with `arrivals`: parked callers of this worker that they will serve, longest asleep first, for
+  // their fetches to go with it. Appends their slots, which are awake from now on.
+  virtual void wakeEarly(uint32_t worker, std::span<const QueueArrivals> arrivals, std::vector<CallerSlot>& woken) = 0;
   virtual void passWake(uint32_t worker, uint32_t slot) = 0;    // a woken caller that cannot use it: wake another
   virtual void settleWake(uint32_t worker, uint32_t slot) = 0;  // a woken caller's fetch has been applied
 

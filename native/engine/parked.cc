@@ -14,11 +14,13 @@ constexpr uint32_t retryAfterFullMs = 1000;
 
 }  // namespace
 
-ParkedFetches::ParkedFetches(uint32_t parkedMax) : parkedMax(parkedMax), sequences(sequenceCells, 0) {}
+ParkedFetches::ParkedFetches(uint32_t parkedMax)
+    : parkedMax(parkedMax), sequences(sequenceCells, 0), withheld(sequenceCells, false) {}
 
 void ParkedFetches::reset(uint64_t appliedIndex, std::vector<CallerSlot>& wakes) {
   const std::lock_guard guard(mutex);
   std::fill(sequences.begin(), sequences.end(), appliedIndex);
+  std::fill(withheld.begin(), withheld.end(), false);
   std::vector<std::pair<uint64_t, uint64_t>> asleep;  // arrival, key
   for (const auto& [key, caller] : callers) {
     if (caller.wokenFor == 0) asleep.emplace_back(caller.arrival, key);
@@ -41,7 +43,7 @@ Result<uint64_t> ParkedFetches::park(const ParkRequest& request) {
   const std::lock_guard guard(mutex);
   const CallerSlot slot{request.worker, request.slot};
   // Its fetch came out empty, so its wake is over; what it left is looked at when an entry touches the queue again.
-  forgetAwake(slot);
+  forgetAwake(slot, true);
   CAPSTAN_ASSERT(!callers.contains(keyOf(slot)), request.worker, request.slot);
   for (const uint64_t queue : request.queues) {
     if (sequenceOf(queue) > request.emptyAtIndex) return uint64_t{0};
@@ -53,7 +55,7 @@ Result<uint64_t> ParkedFetches::park(const ParkRequest& request) {
   ++asleep;
   const uint64_t arrival = request.arrival != 0 ? request.arrival : nextArrival++;
   for (const uint64_t queue : request.queues) queues[queue].waiting.emplace(arrival, slot);
-  callers.emplace(keyOf(slot), Caller{arrival, request.queues, 0});
+  callers.emplace(keyOf(slot), Caller{arrival, request.queues});
   return arrival;
 }
 
@@ -69,7 +71,7 @@ bool ParkedFetches::unpark(CallerSlot caller) {
 
 void ParkedFetches::endWake(CallerSlot caller, std::vector<CallerSlot>& wakes) {
   const std::lock_guard guard(mutex);
-  const uint64_t queue = forgetAwake(caller);
+  const uint64_t queue = forgetAwake(caller, false);
   if (queue != 0) wakeFor(queue, wakes);
 }
 
@@ -83,7 +85,7 @@ void ParkedFetches::closeWorker(uint32_t worker, std::vector<CallerSlot>& wakes)
     }
     if (at->second.wokenFor != 0) {
       left.push_back(at->second.wokenFor);
-      --queues.at(at->second.wokenFor).awake;
+      if (!at->second.isEarly) --queues.at(at->second.wokenFor).awake;
     } else {
       leaveQueues(at->second);
     }
@@ -94,15 +96,31 @@ void ParkedFetches::closeWorker(uint32_t worker, std::vector<CallerSlot>& wakes)
   for (const uint64_t queue : left) wakeFor(queue, wakes);
 }
 
-void ParkedFetches::applied(uint64_t index, std::span<const CallerSlot> fetched,
-                            std::span<const fsm::QueueReady> touched, std::vector<CallerSlot>& wakes) {
+void ParkedFetches::wakeEarly(uint32_t worker, std::span<const QueueArrivals> arrivals,
+                              std::vector<CallerSlot>& wakes) {
+  const std::lock_guard guard(mutex);
+  for (const QueueArrivals& arrival : arrivals) {
+    if (holdsBack(arrival.queueHash)) continue;
+    for (uint64_t job = 0; job < arrival.jobs; ++job) {
+      const auto found = queues.find(arrival.queueHash);
+      if (found == queues.end() || found->second.waiting.empty()) break;
+      if (found->second.waiting.begin()->second.worker != worker) break;
+      wakes.push_back(wakeFirst(arrival.queueHash, true));
+      dropIfIdle(arrival.queueHash);
+    }
+  }
+}
+
+void ParkedFetches::applied(uint64_t index, std::span<const Fetched> fetched, std::span<const fsm::QueueReady> touched,
+                            std::vector<CallerSlot>& wakes) {
   const std::lock_guard guard(mutex);
   std::vector<uint64_t> left;
-  for (const CallerSlot caller : fetched) {
-    const uint64_t queue = forgetAwake(caller);
+  for (const Fetched& one : fetched) {
+    const uint64_t queue = forgetAwake(one.caller, one.isEmpty);
     if (queue != 0) left.push_back(queue);
   }
   for (const fsm::QueueReady& ready : touched) {
+    if (ready.grantable > 0) holdsBack(ready.queueHash) = false;
     if (ready.bumped) sequenceOf(ready.queueHash) = std::max(sequenceOf(ready.queueHash), index);
     const auto found = queues.find(ready.queueHash);
     if (found != queues.end()) found->second.grantable = ready.grantable;
@@ -128,31 +146,42 @@ void ParkedFetches::leaveQueues(const Caller& caller) {
   }
 }
 
-uint64_t ParkedFetches::forgetAwake(CallerSlot caller) {
-  const auto found = callers.find(keyOf(caller));
+uint64_t ParkedFetches::forgetAwake(CallerSlot slot, bool isEmpty) {
+  const auto found = callers.find(keyOf(slot));
   if (found == callers.end() || found->second.wokenFor == 0) return 0;
-  const uint64_t queue = found->second.wokenFor;
+  const Caller caller = std::move(found->second);
   callers.erase(found);
-  --queues.at(queue).awake;
-  dropIfIdle(queue);
-  return queue;
+  if (caller.isEarly) {
+    if (isEmpty) holdsBack(caller.wokenFor) = true;
+  } else {
+    --queues.at(caller.wokenFor).awake;
+    dropIfIdle(caller.wokenFor);
+  }
+  return caller.wokenFor;
 }
 
 void ParkedFetches::wakeFor(uint64_t queue, std::vector<CallerSlot>& wakes) {
   for (;;) {
     const auto found = queues.find(queue);
     if (found == queues.end()) return;
-    Queue& state = found->second;
+    const Queue& state = found->second;
     if (state.waiting.empty() || state.awake >= state.grantable) return dropIfIdle(queue);
-    const CallerSlot slot = state.waiting.begin()->second;
-    Caller& caller = callers.at(keyOf(slot));
-    caller.wokenFor = queue;
-    // Counted first: leaving its queues must not drop this one.
-    ++state.awake;
-    leaveQueues(caller);
-    --perWorker[slot.worker];
-    wakes.push_back(slot);
+    wakes.push_back(wakeFirst(queue, false));
   }
+}
+
+// The queue has someone waiting.
+CallerSlot ParkedFetches::wakeFirst(uint64_t queue, bool isEarly) {
+  Queue& state = queues.at(queue);
+  const CallerSlot slot = state.waiting.begin()->second;
+  Caller& caller = callers.at(keyOf(slot));
+  caller.wokenFor = queue;
+  caller.isEarly = isEarly;
+  // Counted first: leaving its queues must not drop this one.
+  if (!isEarly) ++state.awake;
+  leaveQueues(caller);
+  --perWorker[slot.worker];
+  return slot;
 }
 
 void ParkedFetches::dropIfIdle(uint64_t queue) {

@@ -11,6 +11,11 @@
 // No wake-up is lost: an entry that may let a fetch succeed raises the queue's ready sequence to its index before it
 // wakes anybody, and a caller that found nothing at index i sleeps only while the sequence is at most i. The sequences
 // stand in a fixed table by hash: two queues in one cell cost a needless try, never a sleep too long.
+//
+// A worker may also wake its own callers early, with the enqueue that is about to be proposed: their fetches then stand
+// in the same entry behind it, and one fsync does for both. The longest asleep comes first as ever: the first one of
+// another worker ends the early wakes, and who they leave is woken once the entry is applied. After an early wake that
+// came out empty (a paused queue) the queue has none until something of it is grantable.
 #pragma once
 
 #include <cstdint>
@@ -27,10 +32,10 @@
 
 namespace capstan::engine {
 
-struct CallerSlot {
-  uint32_t worker = 0;
-  uint32_t slot = 0;
-  friend bool operator==(const CallerSlot&, const CallerSlot&) = default;
+// A caller whose fetch was in an entry, and whether it found nothing.
+struct Fetched {
+  CallerSlot caller;
+  bool isEmpty = false;
 };
 
 class ParkedFetches {
@@ -50,8 +55,11 @@ class ParkedFetches {
   void closeWorker(uint32_t worker, std::vector<CallerSlot>& wakes);
 
   // After an entry: the callers whose fetches were in it, then what every queue it touched has now.
-  void applied(uint64_t index, std::span<const CallerSlot> fetched, std::span<const fsm::QueueReady> queues,
+  void applied(uint64_t index, std::span<const Fetched> fetched, std::span<const fsm::QueueReady> queues,
                std::vector<CallerSlot>& wakes);
+
+  // The callers of `worker` that `arrivals` will serve, one for each job, in `wakes`. They are awake from now on.
+  void wakeEarly(uint32_t worker, std::span<const QueueArrivals> arrivals, std::vector<CallerSlot>& wakes);
 
   size_t parkedCount() const;
 
@@ -59,23 +67,27 @@ class ParkedFetches {
   struct Queue {
     std::map<uint64_t, CallerSlot> waiting;  // by arrival
     uint64_t grantable = 0;                  // as the last entry that touched it left it
-    uint64_t awake = 0;
+    uint64_t awake = 0;                      // but for those woken early, who come for jobs of their own
   };
   struct Caller {
     uint64_t arrival = 0;
     std::vector<uint64_t> queues;
     uint64_t wokenFor = 0;  // queue; 0: asleep
+    bool isEarly = false;
   };
   static uint64_t keyOf(CallerSlot caller) { return uint64_t{caller.worker} << 32 | caller.slot; }
   uint64_t& sequenceOf(uint64_t queue) { return sequences[queue % sequences.size()]; }
+  std::vector<bool>::reference holdsBack(uint64_t queue) { return withheld[queue % withheld.size()]; }
   void leaveQueues(const Caller& caller);
-  uint64_t forgetAwake(CallerSlot caller);  // the queue it was woken for, or 0
+  CallerSlot wakeFirst(uint64_t queue, bool isEarly);
+  uint64_t forgetAwake(CallerSlot caller, bool isEmpty);  // the queue it was woken for, or 0
   void wakeFor(uint64_t queue, std::vector<CallerSlot>& wakes);
   void dropIfIdle(uint64_t queue);
 
   const uint32_t parkedMax;
   mutable std::mutex mutex;
   std::vector<uint64_t> sequences;                   // guarded by mutex, like all below
+  std::vector<bool> withheld;                        // cells of queues that gave nothing to an early wake
   std::unordered_map<uint64_t, Queue> queues;        // only those with callers
   std::unordered_map<uint64_t, Caller> callers;      // by keyOf
   std::unordered_map<uint32_t, uint32_t> perWorker;  // asleep

@@ -182,6 +182,29 @@ void WorkerState::leaveSleep(Call& call) {
   call.isAwake = false;
 }
 
+uint32_t WorkerState::wakeEarly(std::span<const uint32_t> handles, std::span<uint32_t> woken) {
+  arrivals.clear();
+  size_t left = woken.size();
+  for (const uint32_t handle : handles) {
+    const Call* call = calls.find(handle);
+    if (call == nullptr || call->request->readyJobs == 0 || left == 0) continue;
+    const uint32_t jobs = static_cast<uint32_t>(std::min<size_t>(call->request->readyJobs, left));
+    arrivals.push_back({call->request->queueKey, jobs});
+    left -= jobs;
+  }
+  if (arrivals.empty()) return 0;
+  early.clear();
+  engine.wakeEarly(number, arrivals, early);
+  uint32_t count = 0;
+  for (const CallerSlot caller : early) {
+    Call* call = calls.find(caller.slot);
+    CAPSTAN_ASSERT(call != nullptr && call->state == CallState::parked, caller.slot);
+    wakeCall(*call);
+    woken[count++] = caller.slot;
+  }
+  return count;
+}
+
 int32_t WorkerState::propose(uint32_t shard, std::span<const uint32_t> handles) {
   batch.clear();
   for (const uint32_t handle : handles) {

@@ -39,6 +39,9 @@ class Worker {
   virtual uint32_t buffered(uint32_t connection) = 0;                // bytes held of a frame that is not whole
   virtual void setWritable(uint32_t connection, bool writable) = 0;  // false: replies for it wait
 
+  // Before `propose` of calls that enqueue: the handles of parked fetches that their jobs will serve, for them to be
+  // proposed along; returns how many it wrote. They are woken: no `wake` event tells of them.
+  virtual uint32_t wakeEarly(std::span<const uint32_t> handles, std::span<uint32_t> woken) = 0;
   // > 0: the entry's ticket, told again by `entryDone`. 0: every call was dropped meanwhile. < 0: minus the ErrorCode.
   virtual int32_t propose(uint32_t shard, std::span<const uint32_t> handles) = 0;
   virtual int32_t read(uint32_t handle) = 0;  // 0, or minus the ErrorCode

@@ -212,9 +212,13 @@ void WorkerState::takeRead(Completion& completion) {
 void WorkerState::takeWake(uint32_t handle) {
   Call* call = calls.find(handle);
   if (call == nullptr || call->state != CallState::parked) return;
-  call->state = CallState::waking;
-  call->isAwake = true;
+  wakeCall(*call);
   tell(EventKind::WAKE, handle);
+}
+
+void WorkerState::wakeCall(Call& call) {
+  call.state = CallState::waking;
+  call.isAwake = true;
 }
 
 // A grant of which no byte went out returns its jobs uncounted. One with a session stays: a replay may ask for it.

@@ -34,6 +34,7 @@ class WorkerState final : public Worker, private rpc::ConnectionOwner {
   uint32_t receive(uint32_t connection, ByteSpan chunk, std::span<uint32_t> calls) override;
   uint32_t buffered(uint32_t connection) override;
   void setWritable(uint32_t connection, bool writable) override;
+  uint32_t wakeEarly(std::span<const uint32_t> handles, std::span<uint32_t> woken) override;
   int32_t propose(uint32_t shard, std::span<const uint32_t> handles) override;
   int32_t read(uint32_t handle) override;
   bool park(uint32_t handle) override;
@@ -95,6 +96,7 @@ class WorkerState final : public Worker, private rpc::ConnectionOwner {
   void takeResult(Call& call, CommandResult result, uint64_t appliedIndex);
   void takeRead(Completion& completion);
   void takeWake(uint32_t handle);
+  static void wakeCall(Call& call);
   void giveBack(const Call& call);
   void proposeUnsends();
   void tell(schema::EventKind kind, uint32_t first = 0, uint32_t second = 0, uint32_t third = 0);
@@ -119,7 +121,9 @@ class WorkerState final : public Worker, private rpc::ConnectionOwner {
   std::span<uint32_t> records;
   uint32_t recordCount = 0;
 
-  std::vector<Call*> batch;        // of the entry that is being made
+  std::vector<Call*> batch;  // of the entry that is being made
+  std::vector<QueueArrivals> arrivals;
+  std::vector<CallerSlot> early;
   std::deque<uint32_t> sendable;   // connections with something to send
   std::deque<EventRecord> events;  // not told yet
   std::vector<Grant> unsends;      // grants that nobody got

@@ -25,6 +25,7 @@ Napi::Value buffered(const Napi::CallbackInfo& info);
 void setWritable(const Napi::CallbackInfo& info);
 Napi::Value propose(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);
+Napi::Value wakeEarly(const Napi::CallbackInfo& info);
 Napi::Value park(const Napi::CallbackInfo& info);
 Napi::Value expire(const Napi::CallbackInfo& info);
 void answer(const Napi::CallbackInfo& info);

@@ -66,6 +66,15 @@ void setWritable(const Napi::CallbackInfo& info) {
   workerOf(info, arguments)->setWritable(connection, writable);
 }
 
+Napi::Value wakeEarly(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "wakeEarly(worker, handles, count, woken)");
+  const auto handles = arguments.words(1);
+  const uint32_t count = arguments.u32(2);
+  const auto woken = arguments.words(3);
+  if (count > handles.size()) arguments.refuse(2, "must be no more than there are handles");
+  return number(info, workerOf(info, arguments)->wakeEarly(handles.first(count), woken));
+}
+
 Napi::Value propose(const Napi::CallbackInfo& info) {
   const Arguments arguments(info, "propose(worker, shard, handles, count)");
   const uint32_t shard = arguments.u32(1);

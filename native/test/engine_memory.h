@@ -46,6 +46,13 @@ class MemoryEngine final : public Engine, public CompletionQueue {
     return request.arrival != 0 ? request.arrival : ++arrivals;
   }
   bool unpark(uint32_t, uint32_t slot) override { return asleep.erase(slot) > 0; }
+  void wakeEarly(uint32_t, std::span<const QueueArrivals> arrivals, std::vector<CallerSlot>& woken) override {
+    for (const QueueArrivals& arrival : arrivals) arrived.push_back(arrival);
+    for (const uint32_t slot : std::exchange(wakesEarly, {})) {
+      EXPECT_EQ(asleep.erase(slot), 1u);
+      woken.push_back({1, slot});
+    }
+  }
   void passWake(uint32_t, uint32_t slot) override { passed.push_back(slot); }
   void settleWake(uint32_t, uint32_t slot) override { settled.push_back(slot); }
 
@@ -98,6 +105,8 @@ class MemoryEngine final : public Engine, public CompletionQueue {
   std::vector<ParkRequest> parks;
   std::set<uint32_t> asleep;
   std::vector<uint32_t> passed;
+  std::vector<uint32_t> wakesEarly;  // slots that the next enqueue wakes
+  std::vector<QueueArrivals> arrived;
   std::vector<uint32_t> settled;
   std::vector<Completion> completions;
   uint64_t arrivals = 0;

@@ -16,9 +16,14 @@ ParkRequest at(uint32_t worker, uint32_t slot, uint64_t emptyAt, std::vector<uin
 class EngineParked : public ::testing::Test {
  protected:
   std::vector<CallerSlot> apply(uint64_t index, std::vector<fsm::QueueReady> queues,
-                                std::vector<CallerSlot> fetched = {}) {
+                                std::vector<Fetched> fetched = {}) {
     std::vector<CallerSlot> wakes;
     parked.applied(index, fetched, queues, wakes);
+    return wakes;
+  }
+  std::vector<CallerSlot> wakeEarly(uint32_t worker, std::vector<QueueArrivals> arrivals) {
+    std::vector<CallerSlot> wakes;
+    parked.wakeEarly(worker, arrivals, wakes);
     return wakes;
   }
   ParkedFetches parked{100};
@@ -115,6 +120,50 @@ TEST_F(EngineParked, aResetWakesAllToLook) {
   EXPECT_GT(parked.park(at(0, 1, 50, {7})).value(), 0u);
 }
 
+TEST_F(EngineParked, wakesItsOwnEarlyOneForEachJobTheLongestAsleepFirst) {
+  for (uint32_t slot = 1; slot <= 3; ++slot) ASSERT_TRUE(parked.park(at(0, slot, 1, {7})).ok());
+  EXPECT_TRUE(wakeEarly(0, {{8, 5}}).empty());
+  EXPECT_EQ(wakeEarly(0, {{7, 2}}), (std::vector<CallerSlot>{{0, 1}, {0, 2}}));
+  EXPECT_FALSE(parked.unpark({0, 1})) << "a wake is under way";
+  EXPECT_TRUE(apply(2, {{7, 0, true}}, {{{0, 1}}, {{0, 2}}}).empty()) << "the jobs were taken in the same entry";
+  EXPECT_EQ(wakeEarly(0, {{7, 9}}), (std::vector<CallerSlot>{{0, 3}}));
+  EXPECT_EQ(parked.parkedCount(), 0u);
+}
+
+TEST_F(EngineParked, anOlderSleeperOfAnotherWorkerComesFirst) {
+  ASSERT_TRUE(parked.park(at(1, 1, 1, {7})).ok());
+  ASSERT_TRUE(parked.park(at(0, 2, 1, {7})).ok());
+  EXPECT_TRUE(wakeEarly(0, {{7, 2}}).empty());
+  EXPECT_EQ(apply(2, {{7, 2, true}}), (std::vector<CallerSlot>{{1, 1}, {0, 2}}));
+}
+
+TEST_F(EngineParked, thoseWokenEarlyKeepNobodyAsleepBesideAnotherJob) {
+  for (uint32_t slot = 1; slot <= 2; ++slot) ASSERT_TRUE(parked.park(at(0, slot, 1, {7})).ok());
+  ASSERT_EQ(wakeEarly(0, {{7, 1}}).size(), 1u);
+  EXPECT_EQ(apply(2, {{7, 1, true}}).size(), 1u) << "a job of somebody else came first";
+}
+
+TEST_F(EngineParked, aQueueThatGaveNothingWakesNobodyEarlyUntilItDoesAgain) {
+  const uint64_t arrival = parked.park(at(0, 1, 1, {7})).value();
+  ASSERT_EQ(wakeEarly(0, {{7, 1}}).size(), 1u);
+  EXPECT_TRUE(apply(2, {{7, 0, true}}, {{{0, 1}, true}}).empty()) << "it is paused";
+  ASSERT_EQ(parked.park(at(0, 1, 2, {7}, arrival)).value(), arrival);
+  EXPECT_TRUE(wakeEarly(0, {{7, 1}}).empty());
+  EXPECT_EQ(apply(3, {{7, 2, true}}).size(), 1u) << "it goes on";
+  EXPECT_TRUE(apply(4, {{7, 0, false}}, {{{0, 1}}}).empty());
+  ASSERT_TRUE(parked.park(at(0, 1, 4, {7})).ok());
+  EXPECT_EQ(wakeEarly(0, {{7, 1}}).size(), 1u);
+}
+
+TEST_F(EngineParked, anEarlyWakeThatIsNotUsedGoesOnToTheNext) {
+  for (uint32_t slot = 1; slot <= 2; ++slot) ASSERT_TRUE(parked.park(at(0, slot, 1, {7})).ok());
+  ASSERT_EQ(wakeEarly(0, {{7, 1}}).size(), 1u);
+  std::vector<CallerSlot> wakes;
+  parked.endWake({0, 1}, wakes);
+  EXPECT_TRUE(wakes.empty()) << "the job is not there yet";
+  EXPECT_EQ(apply(2, {{7, 1, true}}), (std::vector<CallerSlot>{{0, 2}}));
+}
+
 // A queue played by a counter, callers that come, give up and fetch in any order: at the end of each round nobody
 // sleeps while there is a job and nobody is on its way to it.
 TEST_F(EngineParked, nobodySleepsBesideAJob) {
@@ -137,14 +186,27 @@ TEST_F(EngineParked, nobodySleepsBesideAJob) {
       ASSERT_GT(arrival, 0u);
       asleep.emplace(nextSlot++, arrival);
     } else if (what == 1) {
-      jobs += random() % 3 + 1;
-      take(apply(++index, {{7, jobs, true}}));
+      const uint32_t brought = static_cast<uint32_t>(random() % 3 + 1);
+      // Some of those woken early go with the entry, others later.
+      std::vector<Fetched> fetched;
+      if (random() % 2 == 0) {
+        for (const CallerSlot caller : wakeEarly(0, {{7, brought}})) {
+          ASSERT_EQ(asleep.erase(caller.slot), 1u);
+          if (random() % 4 == 0) {
+            awake.push_back(caller.slot);
+          } else {
+            fetched.push_back({caller});
+          }
+        }
+      }
+      jobs += brought - std::min<uint64_t>(brought, fetched.size());
+      take(apply(++index, {{7, jobs, true}}, fetched));
     } else if (what == 2 && !awake.empty()) {
       const uint32_t slot = awake.back();
       awake.pop_back();
       const uint64_t got = std::min<uint64_t>(jobs, random() % 3 + 1);
       jobs -= got;
-      take(apply(++index, {{7, jobs, false}}, {{0, slot}}));
+      take(apply(++index, {{7, jobs, false}}, {{{0, slot}, got == 0}}));
     } else if (what == 2) {
       // Somebody who never slept.
       jobs -= std::min<uint64_t>(jobs, random() % 3 + 1);

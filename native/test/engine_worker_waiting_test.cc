@@ -36,6 +36,46 @@ TEST_F(EngineWorker, aCanceledCommandUnderWayIsDroppedWithItsResult) {
   EXPECT_EQ(frames()[1].answer().getAnswerId(), 2u);
 }
 
+TEST_F(EngineWorker, aSleeperWokenEarlyGoesWithTheEnqueueThatServesIt) {
+  const Record fetch = call(rpc::fetchOf(1, 60'000));
+  propose({fetch.handle()});
+  engine.finish(one(CommandResult()));
+  collect();
+  ASSERT_TRUE(worker->park(fetch.handle()));
+  events.clear();
+
+  const Record delayed = call(rpc::callOf<schema::EnqueueRequest>(2, rpc::jobQueueId, 0, [](auto body) {
+    body.setQueue("mail");
+    body.initJobs(1)[0].setDelayMs(1000);
+  }));
+  const Record enqueue = call(rpc::enqueueOf(3));
+  std::array<uint32_t, 4> woken{};
+  engine.wakesEarly = {fetch.handle()};
+  ASSERT_EQ(worker->wakeEarly(std::array{delayed.handle(), enqueue.handle()}, woken), 1u);
+  ASSERT_EQ(engine.arrived.size(), 1u) << "what is delayed serves nobody yet";
+  EXPECT_EQ(engine.arrived[0].queueHash, engine.parks[0].queues[0]);
+  EXPECT_EQ(engine.arrived[0].jobs, 1u);
+  EXPECT_EQ(woken[0], fetch.handle());
+  EXPECT_GT(propose({enqueue.handle(), fetch.handle()}), 0);
+  collect();
+  EXPECT_TRUE(eventsOf(EventKind::WAKE).empty());
+}
+
+TEST_F(EngineWorker, aSleeperWokenEarlyThatGoesPassesItsWakeOn) {
+  const Record fetch = call(rpc::fetchOf(1, 60'000));
+  propose({fetch.handle()});
+  engine.finish(one(CommandResult()));
+  collect();
+  ASSERT_TRUE(worker->park(fetch.handle()));
+  const Record enqueue = call(rpc::enqueueOf(2));
+  std::array<uint32_t, 4> woken{};
+  engine.wakesEarly = {fetch.handle()};
+  ASSERT_EQ(worker->wakeEarly(std::array{enqueue.handle()}, woken), 1u);
+  receive(rpc::finishOf(1));
+  collect();
+  EXPECT_EQ(engine.passed, std::vector<uint32_t>{fetch.handle()});
+}
+
 TEST_F(EngineWorker, aGrantThatNobodyWaitsForIsGivenBack) {
   const Record record = call(rpc::fetchOf(1));
   propose({record.handle()});

@@ -6,6 +6,8 @@
 //                            ├──▶ entry ──▶ entry ──▶ entry   (under way) ──▶ entryDone
 //     fetches  [ ........ ]──┘
 //
+// Parked fetches that the writes of an entry will serve go along in it: one fsync for the job and for its lease.
+//
 // An idle server proposes a call at once; a loaded one gathers the next entry while the last ones are under way. When
 // both kinds wait, each gets half of an entry, so that neither starves the other.
 
@@ -17,7 +19,7 @@ import type { Fetches } from "./fetches.js";
 import { HandleQueue } from "./handle_queue.js";
 
 export interface ApplyLoopOptions {
-  native: Pick<Native, "propose" | "answer">;
+  native: Pick<Native, "propose" | "answer" | "wakeEarly">;
   worker: number;
   fetches: Fetches;
   clock: Clock;
@@ -57,6 +59,7 @@ export class ApplyLoop {
   /** Objects of earlier entries, for the next ones. */
   private readonly spare: EntryUnderWay[] = [];
   private readonly handles: Uint32Array;
+  private readonly woken: Uint32Array;
   private window: Timer | undefined;
   private windowIsOver = false;
 
@@ -64,6 +67,7 @@ export class ApplyLoop {
     this.options = options;
     this.writes = new HandleQueue(options.writesMax);
     this.handles = new Uint32Array(options.entryCommandsMax);
+    this.woken = new Uint32Array(options.entryCommandsMax);
   }
 
   get inflight(): number {
@@ -113,14 +117,16 @@ export class ApplyLoop {
       Math.ceil(this.options.entryCommandsMax / share),
       Math.ceil(this.options.entryJobsMax / share),
     );
-    const fetchCount = fetchesWait
-      ? fetches.take(
-          this.handles,
-          writeCount,
-          this.options.entryCommandsMax - writeCount,
-          Math.ceil(this.options.entryJobsMax / share),
-        )
-      : 0;
+    this.wakeEarly(writeCount);
+    const fetchCount =
+      fetches.pendingCount > 0
+        ? fetches.take(
+            this.handles,
+            writeCount,
+            this.options.entryCommandsMax - writeCount,
+            Math.ceil(this.options.entryJobsMax / share),
+          )
+        : 0;
     const count = writeCount + fetchCount;
     if (count === 0) return false;
 
@@ -134,6 +140,13 @@ export class ApplyLoop {
       // All of them were dropped meanwhile; their events tell the fetches.
     }
     return true;
+  }
+
+  private wakeEarly(writeCount: number): void {
+    const { native, worker, fetches } = this.options;
+    if (writeCount === 0) return;
+    const count = native.wakeEarly(worker, this.handles, writeCount, this.woken);
+    for (let index = 0; index < count; index++) fetches.wake(this.woken[index] as number);
   }
 
   private takeWrites(countMax: number, jobsMax: number): number {

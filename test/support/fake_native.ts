@@ -30,6 +30,7 @@ type WorkerPart = Pick<
   | "buffered"
   | "propose"
   | "read"
+  | "wakeEarly"
   | "park"
   | "expire"
   | "answer"
@@ -61,6 +62,8 @@ export class FakeNative implements WorkerPart {
   nextReply = Buffer.alloc(0);
   /** Codes that the next proposals are refused with; 0: all of its calls were dropped. */
   refusals: number[] = [];
+  /** Parked handles that the next proposal of writes wakes. */
+  readonly wakesEarly: number[] = [];
   /** Handles whose next `park` says that the queue moved meanwhile. */
   readonly parkFails = new Set<number>();
   /** Handles whose wake is under way, so that `expire` comes too late. */
@@ -101,6 +104,13 @@ export class FakeNative implements WorkerPart {
 
   buffered(): number {
     return this.bufferedBytes;
+  }
+
+  wakeEarly(_worker: number, _handles: Uint32Array, _count: number, woken: Uint32Array): number {
+    const handles = this.wakesEarly.splice(0, woken.length);
+    woken.set(handles);
+    for (const handle of handles) this.parked.delete(handle);
+    return handles.length;
   }
 
   propose(_worker: number, _shard: number, handles: Uint32Array, count: number): number {

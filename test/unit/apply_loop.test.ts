@@ -96,6 +96,20 @@ describe("the apply loop", () => {
     assert.equal(native.entries[1]?.length, 10, "alone, writes take all of it");
   });
 
+  it("takes parked fetches along with the writes that will serve them", () => {
+    fetches.add(101, 1, 0, 1000);
+    loop.flush();
+    fetches.empty(101);
+    loop.entryDone(native.lastTicket);
+    assert.ok(native.parked.has(101));
+    native.wakesEarly.push(101);
+    loop.addWrite(1, 1, 1);
+    loop.flush();
+    assert.deepEqual(native.entries, [[101], [1, 101]]);
+    loop.entryDone(native.lastTicket);
+    assert.equal(fetches.openCount, 0);
+  });
+
   it("tells the fetches of an entry that it is done", () => {
     fetches.add(1, 1, 0, 1000);
     fetches.add(2, 1, 0, 1000);
