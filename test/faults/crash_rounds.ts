@@ -57,6 +57,7 @@ class Run {
   private readonly random: SeededRandom;
   private readonly cut: CutReport = { files: 0, filesCut: 0, pagesLost: 0, pagesKept: 0, namesUndone: 0 };
   private server: ServerProcess | undefined;
+  private load: HistoryLoad | undefined;
   private duringStart = 0;
 
   constructor(options: CrashOptions, directory: string) {
@@ -70,16 +71,19 @@ class Run {
 
   async play(): Promise<CrashReport> {
     const startedMs = performance.now();
+    await this.found();
     await this.launch().ready();
-    const load = new HistoryLoad({
+    this.load = new HistoryLoad({
       address: `unix:${this.socket}`,
       ...{ seed: this.options.seed, producers: 3, workers: 4, payloadBytesMax: 2000 },
       // Without durability sessions are lost too: nothing is worth waiting for.
       requestTimeoutMs: this.options.control ? 3000 : 60_000,
     });
+    const { load } = this;
     await load.start();
     for (let round = 1; round <= this.options.rounds; round++) await this.round(round, load);
     await load.stop();
+    this.options.say?.(`draining`);
     const history = await load.drain();
     await this.server?.stop();
     const { violations, checked } = checkHistory(history);
@@ -91,6 +95,7 @@ class Run {
   }
 
   async dispose(): Promise<void> {
+    await this.load?.abandon();
     await this.server?.dispose();
   }
 
@@ -110,15 +115,27 @@ class Run {
     this.options.say?.(`${this.options.kind} ${round} of ${this.options.rounds}: ${load.sent} jobs so far`);
   }
 
+  /**
+   * A control loses what was answered, not the files themselves, which a server misses at its start: they are made
+   * while syncs still count.
+   */
+  private async found(): Promise<void> {
+    if (this.options.control === undefined) return;
+    const server = new ServerProcess({ dataDir: this.dataDir });
+    this.server = server;
+    await server.ready();
+    await server.stop();
+  }
+
   private launch(): ServerProcess {
     const isPower = this.options.kind === "power";
     if (isPower) beginStore(this.dataDir, this.store);
     const disk = isPower ? diskEnvironment(this.dataDir, this.store, preloadLibrary("faulty_disk")) : {};
-    const lie: Record<string, string> = this.options.control === "lyingDisk" ? { CAPSTAN_DISK_LIE: syncedByLog } : {};
+    const lie: Record<string, string> = this.options.control === "lyingDisk" ? { FAULTY_DISK_LIE: syncedByLog } : {};
     const never = this.options.control === "syncNever" ? ["--sync", "never"] : [];
     this.server = new ServerProcess({
       dataDir: this.dataDir,
-      flags: [...flags, ...never, "--rpc-listen", `unix:${this.socket}`],
+      flags: [...(this.options.control === undefined ? flags : []), ...never, "--rpc-listen", `unix:${this.socket}`],
       environment: { ...disk, ...lie },
     });
     return this.server;

@@ -62,6 +62,13 @@ export class HistoryLoad {
     await Promise.all(this.clients.map((client) => client.close()));
   }
 
+  /** Ends the loops at once, whatever becomes of their calls. */
+  async abandon(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all(this.clients.map((client) => client.close({ timeoutMs: 0 })));
+    await Promise.allSettled(this.loops);
+  }
+
   /** Fetches and acks what is left, until nothing is; the whole history. */
   async drain(): Promise<History> {
     const client = this.client();

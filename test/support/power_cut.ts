@@ -53,9 +53,9 @@ const sectorBytes = 512;
 export function diskEnvironment(dataDir: string, store: string, library: string): Record<string, string> {
   return {
     LD_PRELOAD: library,
-    CAPSTAN_DISK_DATA: dataDir,
-    CAPSTAN_DISK_STORE: store,
-    CAPSTAN_DISK_SYNC_US: "300",
+    FAULTY_DISK_DATA: dataDir,
+    FAULTY_DISK_STORE: store,
+    FAULTY_DISK_SYNC_US: "300",
   };
 }
 

@@ -3,11 +3,11 @@
 // or fdatasync of the file is called, names only when fsync of their directory is. The test kills the process and
 // builds the directory anew from the store (test/support/power_cut.ts). Compiled by test/support/preload.ts.
 //
-//     CAPSTAN_DISK_DATA    the data directory, an absolute path without links
-//     CAPSTAN_DISK_STORE   the store; without it every sync goes to the real disk
-//     CAPSTAN_DISK_SYNC_US how long a sync into the store takes
-//     CAPSTAN_DISK_FAIL    TEXT:N  the Nth sync of a path that holds TEXT fails with EIO, and so does each later one
-//     CAPSTAN_DISK_LIE     TEXT    syncs of such paths report success and keep nothing
+//     FAULTY_DISK_DATA    the data directory, an absolute path without links
+//     FAULTY_DISK_STORE   the store; without it every sync goes to the real disk
+//     FAULTY_DISK_SYNC_US how long a sync into the store takes
+//     FAULTY_DISK_FAIL    TEXT:N  the Nth sync of a path that holds TEXT fails with EIO, and so does each later one
+//     FAULTY_DISK_LIE     TEXT    syncs of such paths report success and keep nothing
 //
 //     store/files/ID   what is durable of a file       ID: inode number, dot, how often the number was given out
 //     store/dirs/ID    what is durable of a directory: a line `f ID NAME` or `d ID NAME` for each entry
@@ -89,11 +89,11 @@ std::string setting(const char* name) {
 Disk& disk() {
   static Disk* const one = [] {
     auto* made = new Disk;
-    made->data = setting("CAPSTAN_DISK_DATA");
-    made->store = setting("CAPSTAN_DISK_STORE");
-    made->lieText = setting("CAPSTAN_DISK_LIE");
-    made->syncUs = static_cast<useconds_t>(atoi(setting("CAPSTAN_DISK_SYNC_US").c_str()));
-    const std::string failing = setting("CAPSTAN_DISK_FAIL");
+    made->data = setting("FAULTY_DISK_DATA");
+    made->store = setting("FAULTY_DISK_STORE");
+    made->lieText = setting("FAULTY_DISK_LIE");
+    made->syncUs = static_cast<useconds_t>(atoi(setting("FAULTY_DISK_SYNC_US").c_str()));
+    const std::string failing = setting("FAULTY_DISK_FAIL");
     const size_t colon = failing.rfind(':');
     if (colon != std::string::npos) {
       made->failText = failing.substr(0, colon);

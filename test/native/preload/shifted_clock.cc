@@ -1,5 +1,5 @@
 // A wall clock that a test sets while the process runs (LD_PRELOAD): the real one plus an offset, which is read at
-// every call from a file of eight bytes (CAPSTAN_CLOCK_FILE: signed nanoseconds, little-endian). The boot-time and the
+// every call from a file of eight bytes (SHIFTED_CLOCK_FILE: signed nanoseconds, little-endian). The boot-time and the
 // monotonic clock are left alone, as a wall clock that is set leaves them. Compiled by test/support/preload.ts.
 //
 // The kernel knows nothing of the offset, so a wait until an instant of the wall clock is done in short turns by
@@ -27,7 +27,7 @@ constexpr int64_t turn = 20'000'000;
 constexpr int64_t bootMax = 500'000'000 * second;
 
 const std::atomic<int64_t>* mapped() {
-  const char* const path = getenv("CAPSTAN_CLOCK_FILE");
+  const char* const path = getenv("SHIFTED_CLOCK_FILE");
   if (path == nullptr) return nullptr;
   const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
   void* const place = descriptor < 0 ? MAP_FAILED : mmap(nullptr, 8, PROT_READ, MAP_SHARED, descriptor, 0);
