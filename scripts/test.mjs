@@ -3,7 +3,7 @@
 //
 //   lint    formatters and linters (scripts/lint.mjs)     rust    cargo test of native/consensus
 //   native  the gtest program                             unit    test/*.test.ts, test/unit, test/golden
-//   e2e     test/e2e, test/fault, test/teardown: real processes
+//   e2e     test/e2e, test/faults, test/teardown: real processes
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ const parts = {
   e2e: () =>
     nodeTests(
       "e2e",
-      ["e2e", "fault", "teardown"].flatMap((name) => below(`dist/test/${name}`)),
+      ["e2e", "faults", "teardown"].flatMap((name) => below(`dist/test/${name}`)),
     ),
 };
 
