@@ -1,4 +1,4 @@
-// Opening, founding, replay and the threads of one shard; see shard.h. Owns what it opens. Leaves every decision about
+// Consensus, threads and closing of one shard; see shard.h. Owns what it opens. Leaves every decision about
 // entries to the steps. Called by the engine.
 #include "engine/shard.h"
 
@@ -7,25 +7,9 @@
 #include <utility>
 
 #include "base/check.h"
-#include "log/segmented_log.h"
-#include "raft/driver.h"
 
 namespace capstan::engine {
 namespace {
-
-constexpr uint64_t replayChunkBytes = 1 << 20;
-constexpr uint32_t retryAfterMs = 100;
-
-const char* refusalText(schema::ErrorCode code) {
-  switch (code) {
-    case schema::ErrorCode::UNKNOWN:
-      return "the node lost its leadership before the command was committed; it may be carried out or not";
-    case schema::ErrorCode::NOT_LEADER:
-      return "the node does not lead the shard";
-    default:
-      return "too much is under way";
-  }
-}
 
 // The words of engine.h for an Error of the layers below, which know nothing of them.
 Error withWord(Error error) {
@@ -42,8 +26,6 @@ Error withWord(Error error) {
   }
   return error;
 }
-
-Error damage(std::string what) { return Error{schema::ErrorCode::INTERNAL, std::move(what), "damaged", 0}; }
 
 }  // namespace
 
@@ -70,124 +52,20 @@ Result<std::unique_ptr<Shard>> Shard::open(FileSystem& files, Clock& clock, Data
 // --- Opening ---------------------------------------------------------------------------------------------------------
 
 Result<void> Shard::openFiles(FileSystem& files) {
-  const EngineOptions& engine = options.engine;
-  ShardManifest manifest;
-  Result<bool> isFounded = directory.prepareShard(options.shard, manifest);
-  if (!isFounded) return isFounded.takeError();
-
-  fsm::Options state;
-  state.directory = directory.stateDirectory(options.shard, manifest);
-  state.shard = options.shard;
-  state.blockCacheBytes = engine.blockCacheBytes;
-  state.writeBufferBytes = engine.writeBufferBytes;
-  state.backgroundJobs = engine.backgroundJobs;
-  state.windowBytesMax = engine.windowBytesMax;
-  state.windowJobsMax = engine.windowJobsMax;
-  state.payloadCacheBytes = engine.payloadCacheBytes;
-  Result<std::unique_ptr<fsm::StateMachine>> opened = fsm::StateMachine::open(state);
+  ShardOpening opening;
+  opening.shard = options.shard;
+  opening.engine = &options.engine;
+  opening.progress = options.progress;
+  Result<OpenShard> opened = openShard(files, clock, directory, opening);
   if (!opened) return opened.takeError();
-  machine = opened.take();
-
-  log::Options logOptions;
-  logOptions.directory = directory.logDirectory(options.shard);
-  logOptions.shard = options.shard;
-  logOptions.segmentBytes = engine.logSegmentBytes;
-  logOptions.syncAlways = engine.syncAlways;
-  Result<std::unique_ptr<log::SegmentedLog>> log = log::SegmentedLog::open(files, logOptions);
-  if (!log) return log.takeError();
-
-  Result<void> fits = isFounded.value() ? fitLog(manifest, *log.value()) : found(manifest, *log.value());
-  if (!fits) return fits;
-  if (Result<void> replayed = replay(*log.value()); !replayed) return replayed;
-  return startConsensus(log.take());
-}
-
-// Rule 12: the first voter begins at index 1, term 1, commit 1. The manifest comes last: without it all of this is
-// removed and begun anew.
-Result<void> Shard::found(ShardManifest& manifest, log::SegmentedLog& log) {
-  CAPSTAN_ASSERT(!machine->isFounded());
-  const NodeIdentity& node = directory.identity();
-  fsm::Founding founding;
-  founding.clusterId = node.clusterId;
-  clock.randomBytes(founding.clusterSecret);
-  founding.confState = raft::Driver::makeConfState({node.nodeId});
-  machine->found(founding);
-  const log::HardState hardState{founding.term, 0, founding.index};
-  if (Result<void> reset = log.reset(founding.index, founding.term, hardState); !reset) return reset;
-  manifest.logBaseIndex = founding.index;
-  manifest.logBaseTerm = founding.term;
-  manifest.term = hardState.term;
-  manifest.commit = hardState.commit;
-  manifest.confState = founding.confState;
-  return directory.writeManifest(options.shard, manifest);
-}
-
-// Rule 11. The one misfit that is no damage: a kill between an install's manifest and its new log.
-Result<void> Shard::fitLog(const ShardManifest& manifest, log::SegmentedLog& log) {
-  if (!machine->isFounded()) return damage(directory.stateDirectory(options.shard, manifest) + " holds no state");
-  const fsm::MetaView meta = machine->meta();
-  if (meta.clusterId != directory.identity().clusterId) {
-    return damage(directory.path() + ": the state belongs to cluster " + meta.clusterId.hex() + ", the node to " +
-                  directory.identity().clusterId.hex());
-  }
-  bool isInstalled = log.lastIndex() < manifest.logBaseIndex;
-  if (!isInstalled && log.baseIndex() <= manifest.logBaseIndex) {
-    Result<uint64_t> term = log.term(manifest.logBaseIndex);
-    if (!term) return term.takeError();
-    isInstalled = term.value() != manifest.logBaseTerm;
-  }
-  if (!isInstalled) return {};
-  if (meta.appliedIndex != manifest.logBaseIndex || meta.appliedIndex <= 1) {
-    return damage("the log in " + directory.logDirectory(options.shard) + " ends at entry " +
-                  std::to_string(log.lastIndex()) + ", but it began after entry " +
-                  std::to_string(manifest.logBaseIndex) + " and the state has applied entry " +
-                  std::to_string(meta.appliedIndex));
-  }
-  return log.reset(manifest.logBaseIndex, manifest.logBaseTerm, {manifest.term, manifest.vote, manifest.commit});
-}
-
-Result<void> Shard::replay(const log::SegmentedLog& log) {
-  const uint64_t applied = machine->meta().appliedIndex;
-  const uint64_t commit = log.hardState().commit;
-  if (commit > log.lastIndex() || applied > log.lastIndex() || applied < log.baseIndex()) {
-    return damage("the log holds entries " + std::to_string(log.baseIndex() + 1) + " to " +
-                  std::to_string(log.lastIndex()) + "; entry " + std::to_string(std::max(commit, applied)) +
-                  " was committed and the state has applied entry " + std::to_string(applied));
-  }
-  fsm::Applied results;
-  const uint64_t total = commit > applied ? commit - applied : 0;
-  for (uint64_t next = applied + 1; next <= commit;) {
-    options.progress(next - applied - 1, total);
-    Result<std::vector<log::OwnedEntry>> entries = log.read(next, commit + 1, replayChunkBytes);
-    if (!entries) return entries.takeError();
-    for (const log::OwnedEntry& entry : entries.value()) {
-      // A change of members needs the core: it and what follows come through consensus.
-      if (entry.type != static_cast<uint32_t>(raft::EntryType::normal)) return {};
-      results.clear();
-      if (entry.data.empty()) {
-        machine->applyEmpty(entry.index, entry.term);
-      } else if (Result<void> done = machine->apply(entry.index, entry.term, entry.data, results); !done) {
-        return done;
-      }
-      machine->flush(false, false);
-      next = entry.index + 1;
-    }
-  }
-  options.progress(total, total);
-  return {};
+  machine = std::move(opened.value().machine);
+  return startConsensus(std::move(opened.value().log));
 }
 
 Result<void> Shard::startConsensus(std::unique_ptr<log::SegmentedLog> log) {
   const fsm::MetaView meta = machine->meta();
-  raft::Options core;
-  core.nodeId = directory.identity().nodeId;
-  core.appliedIndex = meta.appliedIndex;
-  core.confState = meta.confState;
-  core.hardState = {log->hardState().term, log->hardState().vote, log->hardState().commit};
-  core.baseIndex = log->baseIndex();
-  core.baseTerm = log->baseTerm();
-  core.lastIndex = log->lastIndex();
-  clock.randomBytes({reinterpret_cast<uint8_t*>(&core.electionSeed), sizeof(core.electionSeed)});
+  const NodeIdentity& node = directory.identity();
+  const raft::Options core = coreOptions(clock, node, meta, *log);
   logStep = std::make_unique<LogStep>(std::move(log), static_cast<LogSink&>(*this), options.engine.logTrailingBytes,
                                       options.engine.logSegmentBytes);
   Result<std::unique_ptr<raft::Driver>> opened = raft::Driver::open(
@@ -195,13 +73,8 @@ Result<void> Shard::startConsensus(std::unique_ptr<log::SegmentedLog> log) {
   if (!opened) return opened.takeError();
   driver = opened.take();
 
-  RaftStepOptions steps;
-  steps.nodeId = core.nodeId;
-  steps.proposalsMax = options.engine.proposalsMax;
-  steps.tickRowsMax = options.engine.tickRowsMax;
-  steps.elapsedMs = meta.elapsedMs;
-  steps.isSoleVoter = meta.confState == raft::Driver::makeConfState({core.nodeId});
-  raftStep = std::make_unique<RaftStep>(*driver, clock, static_cast<RaftSink&>(*this), steps);
+  raftStep = std::make_unique<RaftStep>(*driver, clock, static_cast<RaftSink&>(*this),
+                                        raftStepOptions(options.engine, node, meta));
   applyStep = std::make_unique<ApplyStep>(*machine, parked, static_cast<ApplySink&>(*this));
   std::vector<CallerSlot> nobody;
   parked.reset(meta.appliedIndex, nobody);
@@ -271,10 +144,7 @@ void Shard::refuse(const ReplyAddress& to, schema::ErrorCode code) {
   completion.ticket = to.ticket;
   completion.replySlots = to.slots;
   completion.results.resize(to.slots.size());
-  for (CommandResult& result : completion.results) {
-    result.code = code;
-    result.error = std::make_unique<Error>(Error{code, refusalText(code), "", retryAfterMs});
-  }
+  for (CommandResult& result : completion.results) result = refusalOf(code);
   completions.post(to.worker, std::move(completion));
 }
 

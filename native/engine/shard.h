@@ -1,8 +1,8 @@
 // One shard at work: its state machine, log and consensus core, and the threads that call their steps. Owns all of them
 // and the mailboxes in between (mail.h). It decides nothing that a step could decide.
 //
-// Opening replays on the calling thread what was committed behind the durable state, so that memory does not grow with
-// the log; what may or may not be committed comes through consensus, once the node leads.
+// Opening (shard_opening.h) replays on the calling thread what was committed behind the durable state; what may or may
+// not be committed comes through consensus, once the node leads.
 //
 // Threading: any thread. `close` once.
 #pragma once
@@ -26,6 +26,7 @@
 #include "engine/parked.h"
 #include "engine/raft_step.h"
 #include "engine/readers.h"
+#include "engine/shard_opening.h"
 #include "fsm/state_machine.h"
 
 namespace capstan::engine {
@@ -55,9 +56,6 @@ class Shard final : private RaftSink, private LogSink, private ApplySink {
  private:
   Shard(Clock& clock, DataDirectory& directory, Completions& completions, ShardOptions options);
   Result<void> openFiles(FileSystem& files);
-  Result<void> found(ShardManifest& manifest, log::SegmentedLog& log);
-  Result<void> fitLog(const ShardManifest& manifest, log::SegmentedLog& log);
-  Result<void> replay(const log::SegmentedLog& log);
   Result<void> startConsensus(std::unique_ptr<log::SegmentedLog> log);
   void startThreads();
   void waitFor(bool Shard::*event);
