@@ -74,7 +74,13 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options)
   made.info_log_level = rocksdb::WARN_LEVEL;
   made.avoid_flush_during_shutdown = true;
   made.paranoid_checks = true;
-  if (options.env != nullptr) made.env = options.env;
+  // Statistics would go into a log of RocksDB's that keeps warnings only.
+  made.stats_dump_period_sec = 0;
+  made.stats_persist_period_sec = 0;
+  if (options.env != nullptr) {
+    made.env = options.env;
+    made.max_file_opening_threads = 1;  // the simulator's: everything in one thread
+  }
   const auto cache = rocksdb::NewLRUCache(options.blockCacheBytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t at = 0; at < familyCount; ++at) {
