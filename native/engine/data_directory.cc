@@ -34,6 +34,17 @@ bool fromHex(const std::string& text, std::string& bytes) {
   return true;
 }
 
+// Its own name, and those of the directories that were made for it, lie in directories above.
+Result<void> syncAbove(FileSystem& files, const std::string& path) {
+  for (size_t slash = path.rfind('/', path.size() - 1);; slash = path.rfind('/', slash - 1)) {
+    const std::string above = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    const Result<void> synced = files.syncDirectory(above);
+    // One that may not be listed was there before: nobody makes what he cannot see again.
+    if (!synced && synced.error().field != "permission") return synced;
+    if (slash == std::string::npos || slash == 0) return {};
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files, const std::string& path) {
@@ -60,6 +71,9 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files, co
   directory->lock = lock.take();
   if (Result<void> checked = directory->checkFormat(); !checked) return checked.takeError();
   if (Result<void> read = directory->readIdentity(); !read) return read.takeError();
+  if (!directory->node.founded) {
+    if (Result<void> synced = syncAbove(files, path); !synced) return synced.takeError();
+  }
   return directory;
 }
 
