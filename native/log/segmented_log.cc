@@ -89,6 +89,7 @@ struct SegmentedLog::Segment {
   uint64_t allocatedBytes = 0;
   uint64_t writtenBytes = 0;
   uint64_t syncedBytes = 0;
+  uint64_t provenBytes = 0;  // when it was opened: so much of it a record calls synced
   uint64_t baseIndex = 0;
   uint64_t baseTerm = 0;
   uint64_t firstRecord = 0;
@@ -346,6 +347,9 @@ Result<void> SegmentedLog::recover() {
     }
     if (Result<void> synced = files.syncDirectory(options.directory); !synced) return synced;
   }
+  if (!segments.empty() && options.syncAlways) {
+    if (Result<void> settled = settleTail(*segments.back()); !settled) return settled;
+  }
   nextSegment = segments.empty() ? (sequences.empty() ? 1 : sequences.back() + 1) : segments.back()->sequence + 1;
   return {};
 }
@@ -381,6 +385,7 @@ Result<void> SegmentedLog::recoverRecords(Segment& segment, bool isLast) {
     });
     if (!adds || !inOrder) return damage(segment.path, offset, "a record's entries do not follow the log");
     takeRecord(segment, offset, record);
+    segment.provenBytes = head.syncedBytes;
     segment.lastIndexMax = std::max(segment.lastIndexMax, last);
     offset += record.size();
     ++nextRecord;
@@ -412,6 +417,18 @@ Result<void> SegmentedLog::repairTail(Segment& segment, uint64_t offset, uint64_
   if (Result<void> cut = segment.file->truncate(offset); !cut) return cut;
   if (Result<void> grown = segment.file->allocate(segment.allocatedBytes); !grown) return grown;
   return segment.file->sync();
+}
+
+// What an ended process had written may be in the page cache only, and after a failed fsync the kernel takes such pages
+// for clean: so it is written anew before anything calls it synced.
+Result<void> SegmentedLog::settleTail(Segment& segment) {
+  std::vector<uint8_t> bytes(segment.writtenBytes - segment.provenBytes);
+  Result<size_t> got = segment.file->read(segment.provenBytes, bytes);
+  if (!got) return got.takeError();
+  bytes.resize(got.value());
+  if (Result<void> written = segment.file->write(segment.provenBytes, ByteSpan(bytes)); !written) return written;
+  if (Result<void> synced = segment.file->sync(); !synced) return synced;
+  return files.syncDirectory(options.directory);
 }
 
 void SegmentedLog::takeRecord(const Segment& segment, uint64_t offset, ByteSpan record) {

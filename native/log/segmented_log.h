@@ -29,11 +29,12 @@
 // Crash windows. A torn tail: the bad record was never reported synced; it is cut, with all behind it, by truncating
 // the file and allocating it anew, so that no remnant can ever look like a continuation. Damage: a bad record anywhere
 // but in the last segment, or one in front of a valid record that says the place was synced: the log refuses to open,
-// naming file and offset, since a node that drops what it promised must not vote. A segment file that was created but
-// whose header did not reach the disk is removed when it is the last one and the one before it ends cleanly. `cut`
-// removes whole segments from the front, oldest first, so a kill leaves a gapless rest; if that begins where the log
-// cannot (see `cut`), opening goes on with the removing. `reset` makes a new segment durable whose header says so, and
-// only then removes the older ones.
+// naming file and offset, since a node that drops what it promised must not vote. What no record calls synced is
+// written and synced anew when the log is opened, since a killed process may have left it in the page cache alone. A
+// segment file that was created but whose header did not reach the disk is removed when it is the last one and the one
+// before it ends cleanly. `cut` removes whole segments from the front, oldest first, so a kill leaves a gapless rest;
+// if that begins where the log cannot (see `cut`), opening goes on with the removing. `reset` makes a new segment
+// durable whose header says so, and only then removes the older ones.
 #pragma once
 
 #include <cstdint>
@@ -129,6 +130,7 @@ class SegmentedLog {
   Result<void> recoverRecords(Segment& segment, bool isLast);
   Result<void> repairTail(Segment& segment, uint64_t offset, uint64_t fileBytes);
   Result<void> beginSegment(uint64_t recordBytes, bool isReset);
+  Result<void> settleTail(Segment& segment);
   void takeRecord(const Segment& segment, uint64_t offset, ByteSpan record);
   void truncateFrom(uint64_t index);
   std::string pathOf(uint64_t sequence) const;
