@@ -157,9 +157,21 @@
     {
       'target_name': 'native_tests',
       'type': 'executable',
-      'sources': ['<!@(node scripts/list_sources.mjs .cc native/test -_main.cc)'],
+      'sources': [
+        '<!@(node scripts/list_sources.mjs .cc native/test -_main.cc)',
+        # The simulated disk serves tests of crashes, too.
+        'native/sim/disk.cc', 'native/sim/disk_files.cc',
+      ],
       'dependencies': ['engine', 'schemas'],
       'libraries': ['-lgtest', '-lgtest_main'],
+    },
+    {
+      # The deterministic simulator. It brings its own `endProcess` and waits, so it shares no program with the tests.
+      'target_name': 'sim',
+      'type': 'executable',
+      'sources': ['<!@(node scripts/list_sources.mjs .cc native/sim)'],
+      'dependencies': ['engine', 'schemas'],
+      'libraries': ['-ldl'],
     },
     {
       # A client made of the stock RPC library, for test/e2e: it shares nothing with the server but the schemas.

@@ -135,7 +135,10 @@ async function buildNative(stamps, purpose) {
   const stamp = stampOf(inputs, ...toolchain);
   // What the tests need includes what the server needs.
   const done = stamps.is("native:test", stamp) || (purpose === "start" && stamps.is("native:start", stamp));
-  const outputs = ["build/Release/capstan.node", ...(purpose === "test" ? ["build/Release/native_tests"] : [])];
+  const outputs = [
+    "build/Release/capstan.node",
+    ...(purpose === "test" ? ["build/Release/native_tests", "build/Release/sim"] : []),
+  ];
   if (done && outputs.every((path) => existsSync(path))) return;
 
   const env = { ...process.env };

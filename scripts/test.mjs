@@ -3,6 +3,7 @@
 //
 //   lint    formatters and linters (scripts/lint.mjs)     rust    cargo test of native/consensus
 //   native  the gtest program                             unit    test/*.test.ts, test/unit, test/golden
+//   sim     300 seeds of the simulator (native/sim)
 //   e2e     test/e2e, test/faults, test/teardown: real processes
 
 import { spawnSync } from "node:child_process";
@@ -18,6 +19,7 @@ const none = { passed: 0, failed: 0, skipped: 0 };
 const parts = {
   lint: () => counted(runShown([process.execPath, "scripts/lint.mjs", "--test"]) === 0),
   native: nativeTests,
+  sim: simulatedSeeds,
   rust: rustTests,
   unit: () =>
     nodeTests("unit", [...testFiles("dist/test", false), ...below("dist/test/unit"), ...below("dist/test/golden")]),
@@ -66,6 +68,12 @@ function nativeTests() {
   const { tests, failures, disabled } = JSON.parse(readFileSync(report, "utf8"));
   const failed = failures === 0 && code !== 0 ? 1 : failures;
   return { passed: tests - failures - disabled, failed, skipped: disabled };
+}
+
+function simulatedSeeds() {
+  const program = "build/Release/sim";
+  if (!existsSync(program)) throw new StepFailed("the simulator is not built: run npm run build");
+  return counted(runShown([program, "--seeds", "1..300", "--jobs", "2"], { timeoutMs: TEST_MS_MAX }) === 0);
 }
 
 function rustTests() {
