@@ -1,9 +1,9 @@
 //! Drives the RawNode of one shard and keeps every rule that needs only the core's state. Owns the RawNode, the messages
 //! that wait for an fsync, and the durable (term, vote). Numbers of rules are those of docs/architecture.md.
 
-use crate::view::{ReadLog, View, ViewOptions};
+use crate::view::{ReadLog, SharedEntry, View, ViewOptions};
 use prost::Message as _;
-use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, HardState, Message, MessageType};
+use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, HardState, Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 use std::collections::VecDeque;
 
@@ -36,9 +36,9 @@ pub enum Refusal {
 
 /// What a turn asks its caller to do.
 pub trait Sink {
-    fn write(&mut self, number: u64, must_sync: bool, hard_state: Option<&HardState>, entries: Vec<Entry>);
+    fn write(&mut self, number: u64, must_sync: bool, hard_state: Option<&HardState>, entries: Vec<SharedEntry>);
     fn message(&mut self, message: Message);
-    fn committed(&mut self, entry: Entry);
+    fn committed(&mut self, entry: SharedEntry);
     fn read_state(&mut self, index: u64, context: Vec<u8>);
     fn snapshot(&mut self, snapshot: raft::eraftpb::Snapshot);
 }
@@ -240,7 +240,7 @@ impl Core {
             self.view.set_hard_state(state.clone());
         }
         let last_index = entries.last().map_or(0, |entry| entry.index);
-        self.view.append(entries.clone());
+        let entries = self.view.append(entries);
         let committed = ready.take_committed_entries();
         let number = ready.number();
         // Rules 3 and 4: whatever it holds, one record.
@@ -252,7 +252,7 @@ impl Core {
             messages: waiting,
         });
         for entry in committed {
-            sink.committed(entry);
+            sink.committed(self.view.share(entry));
         }
         self.node.advance_append_async(ready);
         self.seed_election_timeout();

@@ -2,12 +2,14 @@
 //! between capstanCoreOpen and capstanCoreClose. Called by native/raft through consensus.h.
 
 use crate::core::{Core, Options, Refusal, Sink};
+use crate::view::SharedEntry;
 use prost::Message as _;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, Snapshot};
 use std::ffi::c_void;
 use std::os::raw::c_int;
+use std::sync::Arc;
 
-pub struct CapstanOwnedBytes(#[allow(dead_code)] Vec<u8>);
+pub struct CapstanOwnedBytes(#[allow(dead_code)] Arc<Vec<u8>>);
 
 #[repr(C)]
 pub struct CapstanCoreEntry {
@@ -91,8 +93,8 @@ unsafe fn slice<'a>(data: *const u8, bytes: usize) -> &'a [u8] {
     }
 }
 
-fn handed_over(entry: Entry) -> CapstanCoreEntry {
-    let (index, term, kind) = (entry.index, entry.term, entry.entry_type);
+fn handed_over(entry: SharedEntry) -> CapstanCoreEntry {
+    let (index, term, kind) = (entry.index, entry.term, entry.kind);
     let owner = Box::new(CapstanOwnedBytes(entry.data));
     CapstanCoreEntry {
         index,
@@ -105,7 +107,7 @@ fn handed_over(entry: Entry) -> CapstanCoreEntry {
 }
 
 impl Sink for &CapstanCoreSink {
-    fn write(&mut self, number: u64, must_sync: bool, hard_state: Option<&HardState>, entries: Vec<Entry>) {
+    fn write(&mut self, number: u64, must_sync: bool, hard_state: Option<&HardState>, entries: Vec<SharedEntry>) {
         let entries: Vec<CapstanCoreEntry> = entries.into_iter().map(handed_over).collect();
         let state = hard_state.map(|state| CapstanCoreHardState {
             term: state.term,
@@ -128,7 +130,7 @@ impl Sink for &CapstanCoreSink {
         (self.message)(self.context, message.to, bytes.as_ptr(), bytes.len());
     }
 
-    fn committed(&mut self, entry: Entry) {
+    fn committed(&mut self, entry: SharedEntry) {
         let entry = handed_over(entry);
         (self.committed)(self.context, &entry);
     }

@@ -1,11 +1,47 @@
 //! The Storage view that the core reads: entries not yet cut, the newest of them in memory within a byte budget, older
 //! ones read back from the log by a callback. Owns the terms of all entries that were not cut. Called by `core.rs`.
+//!
+//! An entry's bytes lie in memory once: this cache, the log writer and the apply thread share them. What the library
+//! gets is a copy that lives as long as one Ready.
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
+
+/// An entry whose bytes are shared with other threads.
+#[derive(Clone)]
+pub struct SharedEntry {
+    pub index: u64,
+    pub term: u64,
+    pub kind: i32,
+    pub data: Arc<Vec<u8>>,
+}
+
+impl From<Entry> for SharedEntry {
+    fn from(entry: Entry) -> SharedEntry {
+        SharedEntry {
+            index: entry.index,
+            term: entry.term,
+            kind: entry.entry_type,
+            data: Arc::new(entry.data),
+        }
+    }
+}
+
+impl SharedEntry {
+    pub fn to_entry(&self) -> Entry {
+        Entry {
+            entry_type: self.kind,
+            term: self.term,
+            index: self.index,
+            data: self.data.to_vec(),
+            ..Default::default()
+        }
+    }
+}
 
 /// Reads `[from, to)` back, at least one entry, about `bytes_max`.
 pub type ReadLog = Box<dyn Fn(u64, u64, u64) -> Vec<Entry>>;
@@ -22,7 +58,7 @@ struct State {
     /// Where each term begins, ascending; covers `base_index + 1 ..= last_index`.
     term_starts: VecDeque<(u64, u64)>,
     /// The newest entries, gapless up to `last_index`.
-    cached: VecDeque<Entry>,
+    cached: VecDeque<SharedEntry>,
     cached_bytes: u64,
     cache_bytes_max: u64,
     /// Entries up to here are in the log and may leave the cache.
@@ -73,21 +109,37 @@ impl View {
         view
     }
 
-    /// Takes the entries of a Ready; one at or below the last index truncates first.
-    pub fn append(&self, entries: Vec<Entry>) {
+    /// Takes the entries of a Ready; one at or below the last index truncates first. Gives them back shared.
+    pub fn append(&self, entries: Vec<Entry>) -> Vec<SharedEntry> {
         let mut state = self.state.borrow_mut();
-        let Some(first) = entries.first() else { return };
+        let entries: Vec<SharedEntry> = entries.into_iter().map(SharedEntry::from).collect();
+        let Some(first) = entries.first() else { return entries };
         state.truncate_from(first.index);
-        for entry in entries {
+        for entry in &entries {
             assert_eq!(entry.index, state.last_index + 1, "entries follow one another");
             if state.last_term() != entry.term || state.term_starts.is_empty() {
                 state.term_starts.push_back((entry.index, entry.term));
             }
             state.last_index = entry.index;
             state.cached_bytes += entry.data.len() as u64;
-            state.cached.push_back(entry);
+            state.cached.push_back(entry.clone());
         }
         state.evict();
+        entries
+    }
+
+    /// The same entry with the bytes that are in memory already, where they are.
+    pub fn share(&self, entry: Entry) -> SharedEntry {
+        let state = self.state.borrow();
+        let cached_from = state.last_index + 1 - state.cached.len() as u64;
+        let cached = entry
+            .index
+            .checked_sub(cached_from)
+            .and_then(|place| state.cached.get(place as usize));
+        match cached {
+            Some(cached) if cached.term == entry.term => cached.clone(),
+            _ => SharedEntry::from(entry),
+        }
     }
 
     pub fn set_hard_state(&self, hard_state: HardState) {
@@ -219,7 +271,7 @@ impl Storage for View {
             if !entries.is_empty() && bytes > bytes_max {
                 break;
             }
-            entries.push(entry.clone());
+            entries.push(entry.to_entry());
         }
         Ok(entries)
     }

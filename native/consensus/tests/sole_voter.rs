@@ -2,25 +2,27 @@
 //! continues. Owns no rule: they are those of `core.rs`.
 
 use capstan_consensus::core::{Core, Options, Refusal, Sink};
+use capstan_consensus::view::SharedEntry;
 use raft::eraftpb::{ConfState, Entry, HardState, Message, Snapshot};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 #[derive(Default)]
 struct Effects {
-    writes: Vec<(u64, bool, Option<HardState>, Vec<Entry>)>,
+    writes: Vec<(u64, bool, Option<HardState>, Vec<SharedEntry>)>,
     messages: Vec<Message>,
-    committed: Vec<Entry>,
+    committed: Vec<SharedEntry>,
 }
 
 impl Sink for Effects {
-    fn write(&mut self, number: u64, sync: bool, state: Option<&HardState>, entries: Vec<Entry>) {
+    fn write(&mut self, number: u64, sync: bool, state: Option<&HardState>, entries: Vec<SharedEntry>) {
         self.writes.push((number, sync, state.cloned(), entries));
     }
     fn message(&mut self, message: Message) {
         self.messages.push(message);
     }
-    fn committed(&mut self, entry: Entry) {
+    fn committed(&mut self, entry: SharedEntry) {
         self.committed.push(entry);
     }
     fn read_state(&mut self, _index: u64, _context: Vec<u8>) {}
@@ -76,7 +78,7 @@ fn run(core: &mut Core, log: &Log) -> Effects {
         }
         let written = std::mem::take(&mut effects.writes);
         for (number, _, _, entries) in written {
-            log.borrow_mut().extend(entries);
+            log.borrow_mut().extend(entries.iter().map(SharedEntry::to_entry));
             core.persisted(number, &mut effects);
         }
         if let Some(last) = effects.committed.last() {
@@ -102,7 +104,25 @@ fn it_leads_at_once_and_commits_what_is_durable() {
     let number = effects.writes.last().unwrap().0;
     core.persisted(number, &mut effects);
     while core.turn(&mut effects) {}
-    assert_eq!(effects.committed.last().unwrap().data, b"one");
+    assert_eq!(effects.committed.last().unwrap().data.as_slice(), b"one");
+}
+
+#[test]
+fn the_bytes_of_an_entry_are_in_memory_once() {
+    let log = Log::default();
+    let mut core = open(&log, founded(), 1, vec![], 1 << 20);
+    core.campaign();
+    run(&mut core, &log);
+    core.propose(vec![7; 1000]).unwrap();
+    let mut effects = Effects::default();
+    while core.turn(&mut effects) {}
+    let (number, _, _, written) = effects.writes.pop().unwrap();
+    core.persisted(number, &mut effects);
+    while core.turn(&mut effects) {}
+    let committed = effects.committed.pop().unwrap();
+    assert!(Arc::ptr_eq(&written[0].data, &committed.data));
+    // Held by who writes, by who applies, and by the cache: no copy of the library is left.
+    assert_eq!(Arc::strong_count(&committed.data), 3);
 }
 
 #[test]
@@ -186,13 +206,16 @@ fn a_restart_reads_its_log_back_through_a_small_cache() {
         100,
         "what was committed is given again after the applied index"
     );
-    assert_eq!(payloads[42].data, 42u32.to_le_bytes().repeat(100));
+    assert_eq!(*payloads[42].data, 42u32.to_le_bytes().repeat(100));
     core.campaign();
     run(&mut core, &log);
     assert!(core.leads() && core.term() > state.term);
     core.log_cut(50, log.borrow()[48].term);
     core.propose(b"after the cut".to_vec()).unwrap();
-    assert_eq!(run(&mut core, &log).committed.last().unwrap().data, b"after the cut");
+    assert_eq!(
+        run(&mut core, &log).committed.last().unwrap().data.as_slice(),
+        b"after the cut"
+    );
 }
 
 #[test]
