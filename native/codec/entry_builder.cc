@@ -221,7 +221,11 @@ std::vector<uint8_t> buildEntry(std::span<const Request* const> requests, std::s
                                 const Limits& limits) {
   CAPSTAN_ASSERT(!requests.empty());
   size_t words = entryWords;
-  for (const Request* request : requests) words += request->bytes / 8 + request->jobs * 8ull + wordsPerCommand;
+  for (const Request* request : requests) {
+    // A job of the other face becomes one of more fields.
+    const uint64_t added = request->method == Method::queueberAdd ? request->jobs * 8ull : 0;
+    words += request->bytes / 8 + added + wordsPerCommand;
+  }
   return makeEntry(static_cast<uint32_t>(requests.size()), words, [&](schema::Entry::Builder entry) {
     setDefaults(entry, limits);
     auto commands = entry.initCommands(static_cast<uint>(requests.size()));

@@ -2,6 +2,7 @@
 // rules of frames; reads no pointer of the message. Called by the connection layer through request.h.
 #include <cstring>
 
+#include "base/check.h"
 #include "codec/request.h"
 #include "codec/segments.h"
 
@@ -16,6 +17,18 @@ constexpr uint64_t traversalWordsMin = 8192;
 
 Error badFrame(std::string message) {
   return Error{schema::ErrorCode::INVALID_ARGUMENT, std::move(message), "frame", 0};
+}
+
+std::unique_ptr<PinnedMessage> pinned(const SegmentTable& table, const capnp::word* first, uint32_t nestingMax) {
+  auto message = std::make_unique<PinnedMessage>();
+  message->first = first;
+  message->wordCount = table.words;
+  message->segmentWords = table.segmentWords;
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = table.words * traversalsMax + traversalWordsMin;
+  options.nestingLimit = static_cast<int>(nestingMax);
+  message->reader = std::make_unique<SegmentReader>(first, table.segmentWords, options);
+  return message;
 }
 
 }  // namespace
@@ -43,16 +56,20 @@ Result<std::unique_ptr<PinnedMessage>> pinMessage(ByteSpan frame, uint32_t nesti
   auto read = readSegmentTable(frame);
   if (!read) return read.takeError();
   const SegmentTable& table = read.value();
-  auto message = std::make_unique<PinnedMessage>();
-  message->wordCount = table.words;
-  message->words = std::make_unique_for_overwrite<uint64_t[]>(table.words);
-  std::memcpy(message->words.get(), frame.data() + table.tableBytes, table.words * 8);
-  capnp::ReaderOptions options;
-  options.traversalLimitInWords = table.words * traversalsMax + traversalWordsMin;
-  options.nestingLimit = static_cast<int>(nestingMax);
-  message->reader = std::make_unique<SegmentReader>(reinterpret_cast<const capnp::word*>(message->words.get()),
-                                                    table.segmentWords, options);
-  message->segmentWords = table.segmentWords;
+  auto words = std::make_unique_for_overwrite<uint64_t[]>(table.words);
+  std::memcpy(words.get(), frame.data() + table.tableBytes, table.words * 8);
+  auto message = pinned(table, reinterpret_cast<const capnp::word*>(words.get()), nestingMax);
+  message->words = std::move(words);
+  return message;
+}
+
+Result<std::unique_ptr<PinnedMessage>> adoptMessage(std::vector<uint8_t> frame, uint32_t nestingMax) {
+  auto read = readSegmentTable(frame);
+  if (!read) return read.takeError();
+  const SegmentTable& table = read.value();
+  CAPSTAN_ASSERT(reinterpret_cast<uintptr_t>(frame.data()) % 8 == 0, frame.size());
+  auto message = pinned(table, reinterpret_cast<const capnp::word*>(frame.data() + table.tableBytes), nestingMax);
+  message->frame = std::move(frame);
   return message;
 }
 

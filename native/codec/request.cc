@@ -2,6 +2,7 @@
 // inside, and fills in what callers wait for. Owns no rule of one field (validate_*.cc have them). Called by rpc/.
 #include "codec/request.h"
 
+#include <capnp/serialize.h>
 #include <kj/exception.h>
 #include <xxhash.h>
 
@@ -118,9 +119,11 @@ Result<void> checkWhole(capnp::AnyPointer::Reader body, size_t messageWords) {
 std::unique_ptr<capnp::MessageReader> uncounted(const PinnedMessage& message) {
   capnp::ReaderOptions options;
   options.traversalLimitInWords = UINT64_MAX;
-  return std::make_unique<SegmentReader>(reinterpret_cast<const capnp::word*>(message.words.get()),
-                                         message.segmentWords, options);
+  return std::make_unique<SegmentReader>(message.first, message.segmentWords, options);
 }
+
+// Less is not worth the copy.
+constexpr uint32_t releasedBytesMin = 16u << 10;
 
 uint32_t clamped(uint64_t value) { return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX)); }
 
@@ -155,6 +158,32 @@ Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedM
   request->replyBytesMax = clamped(checks.replyBytes + replySlackBytes);
   request->message = std::move(message);
   return request;
+}
+
+void Request::releaseBody() {
+  if (method == Method::enqueue || method == Method::queueberAdd) {
+    root = {};
+    message = nullptr;
+    return;
+  }
+  // A reply to an exchange has a response for each of its parts.
+  if (method != Method::exchange || bytes < releasedBytesMin) return;
+  const auto whole = body<schema::ExchangeRequest>();
+  capnp::MallocMessageBuilder builder;
+  auto lengths = builder.initRoot<schema::ExchangeRequest>();
+  lengths.initAcks(whole.getAcks().size());
+  lengths.initFails(whole.getFails().size());
+  lengths.initReleases(whole.getReleases().size());
+  lengths.initExtends(whole.getExtends().size());
+  lengths.initEnqueues(whole.getEnqueues().size());
+  if (whole.hasFetch()) lengths.initFetch();
+  const auto words = capnp::messageToFlatArray(builder);
+  const auto frame = words.asBytes();
+  auto pinned = pinMessage(ByteSpan(frame.begin(), frame.size()));
+  CAPSTAN_ASSERT(pinned.ok(), frame.size());
+  message = pinned.take();
+  message->reader = uncounted(*message);
+  root = message->reader->getRoot<capnp::AnyPointer>();
 }
 
 }  // namespace capstan::codec

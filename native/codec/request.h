@@ -67,13 +67,17 @@ inline constexpr std::string_view defaultQueue = "default";  // of the Queueber 
 // The words of one received message, aligned, with its segments. One copy of what came from the socket.
 struct PinnedMessage {
   std::unique_ptr<uint64_t[]> words;
+  std::vector<uint8_t> frame;  // in place of `words`: a frame that was handed over
+  const capnp::word* first = nullptr;
   size_t wordCount = 0;
   std::vector<uint32_t> segmentWords;
-  std::unique_ptr<capnp::MessageReader> reader;  // over `words`; traversal and nesting limited
+  std::unique_ptr<capnp::MessageReader> reader;  // over the words; traversal and nesting limited
 };
 
 // Takes the bytes of one unpacked message with its segment table. Checks the table against the bytes; reads no pointer.
 Result<std::unique_ptr<PinnedMessage>> pinMessage(ByteSpan frame, uint32_t nestingMax = 32);
+// The same without a copy. A vector's memory is aligned, and a segment table is whole words.
+Result<std::unique_ptr<PinnedMessage>> adoptMessage(std::vector<uint8_t> frame, uint32_t nestingMax = 32);
 
 // Finds the pointer to the request's struct in a message. It must give the same one each time, and read nothing else.
 using Locate = capnp::AnyPointer::Reader (*)(capnp::MessageReader&);
@@ -98,6 +102,10 @@ class Request {
   typename Struct::Reader body() const {
     return root.getAs<Struct>();
   }
+
+  // A log entry holds it now: lets go of what no reply needs. What `body` gives afterwards has at most the lengths of
+  // an exchange's lists.
+  void releaseBody();
 
  private:
   friend Result<std::unique_ptr<Request>> validate(Method, std::unique_ptr<PinnedMessage>, Locate, const Limits&);

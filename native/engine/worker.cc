@@ -243,6 +243,8 @@ int32_t WorkerState::proposeBatch(uint32_t shard) {
   for (Call* call : batch) {
     call->state = CallState::proposed;
     call->shard = shard;
+    // Its bytes are the entry's from here on: so they are in memory once, and counted once until the answer.
+    call->request->releaseBody();
   }
   return static_cast<int32_t>(lastTicket);
 }

@@ -80,7 +80,9 @@ void Connection::receiveFrames(ByteSpan& chunk) {
 }
 
 void Connection::handleFrame(ByteSpan frame) {
-  Result<std::unique_ptr<codec::PinnedMessage>> pinned = codec::pinMessage(frame);
+  std::vector<uint8_t> large = frames.takeLarge();
+  Result<std::unique_ptr<codec::PinnedMessage>> pinned =
+      large.empty() ? codec::pinMessage(frame) : codec::adoptMessage(std::move(large));
   if (!pinned) return abort(pinned.error().message);
   try {
     std::unique_ptr<codec::PinnedMessage> message = pinned.take();

@@ -3,6 +3,7 @@
 #include "rpc/frames.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "codec/segments.h"
 
@@ -41,6 +42,12 @@ Result<ByteSpan> FrameBuffer::next(ByteSpan& chunk) {
   }
 }
 
+std::vector<uint8_t> FrameBuffer::takeLarge() {
+  if (!isTaken || partial.size() <= bytesKept) return {};
+  isTaken = false;
+  return std::exchange(partial, {});
+}
+
 Result<FrameBuffer::Need> FrameBuffer::needOf(ByteSpan bytes) const {
   if (bytes.size() < 4) return Need{4, false};
   const uint64_t segments = uint64_t{getLittle<uint32_t>(bytes.data())} + 1;
@@ -62,7 +69,9 @@ Result<FrameBuffer::Need> FrameBuffer::needOf(ByteSpan bytes) const {
 
 void FrameBuffer::grow(uint64_t bytesMax, ByteSpan with) {
   const size_t wanted = partial.size() + with.size();
-  if (wanted > partial.capacity()) partial.reserve(std::min<uint64_t>(std::max(wanted * 2, size_t{64}), bytesMax));
+  // Who has sent a quarter gets room for the whole: of a large frame hardly a byte is copied twice.
+  const size_t next = wanted >= bytesMax / 4 ? bytesMax : std::max(wanted * 2, size_t{64});
+  if (wanted > partial.capacity()) partial.reserve(std::min<uint64_t>(next, bytesMax));
   partial.insert(partial.end(), with.begin(), with.end());
 }
 

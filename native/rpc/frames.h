@@ -20,6 +20,8 @@ class FrameBuffer {
   // Takes bytes off the front of `chunk`. The next whole frame, or an empty span when it needs more bytes: then all of
   // `chunk` was taken. The frame lies in `chunk` or in here, until the next call.
   Result<ByteSpan> next(ByteSpan& chunk);
+  // The frame that `next` gave last, if it is large and lies in here; else empty. Saves a copy.
+  std::vector<uint8_t> takeLarge();
   size_t buffered() const { return isTaken ? 0 : partial.size(); }
 
  private:

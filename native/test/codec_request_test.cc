@@ -57,6 +57,44 @@ TEST(CodecFrame, refusesSegmentTablesThatLie) {
   EXPECT_FALSE(pinMessage(bad).ok());
 }
 
+TEST(CodecFrame, aLargeFrameIsTakenWithoutACopy) {
+  std::vector<uint8_t> frame = enqueueFrame();
+  const uint8_t* where = frame.data();
+  const auto adopted = adoptMessage(std::move(frame));
+  ASSERT_TRUE(adopted.ok());
+  EXPECT_EQ(reinterpret_cast<const uint8_t*>(adopted.value()->first), where + 8);
+  std::vector<uint8_t> bad = enqueueFrame();
+  bad.pop_back();
+  EXPECT_FALSE(adoptMessage(std::move(bad)).ok());
+}
+
+TEST(CodecRequest, keepsOnlyWhatAReplyNeedsOnceAnEntryHoldsIt) {
+  const std::string payload(100'000, 'p');
+  auto enqueue = requestOf<schema::EnqueueRequest>(Method::enqueue, [&](auto body) {
+                   body.setQueue("mail");
+                   body.initJobs(1)[0].setPayload(dataOf(payload));
+                 }).take();
+  const uint32_t bytes = enqueue->bytes;
+  enqueue->releaseBody();
+  EXPECT_EQ(enqueue->body<schema::EnqueueRequest>().getJobs().size(), 0u);
+  EXPECT_EQ(enqueue->bytes, bytes);
+
+  auto exchange = requestOf<schema::ExchangeRequest>(Method::exchange, [&](auto body) {
+                    body.initAcks(2)[0].setLease(dataOf(lease));
+                    body.getAcks()[1].setLease(dataOf(lease));
+                    body.initEnqueues(1)[0].setQueue("mail");
+                    body.getEnqueues()[0].initJobs(1)[0].setPayload(dataOf(payload));
+                    body.initFetch().initQueues(1).set(0, "mail");
+                  }).take();
+  exchange->releaseBody();
+  const auto left = exchange->body<schema::ExchangeRequest>();
+  EXPECT_EQ(left.getAcks().size(), 2u);
+  EXPECT_EQ(left.getFails().size(), 0u);
+  EXPECT_EQ(left.getEnqueues().size(), 1u);
+  EXPECT_EQ(left.getEnqueues()[0].getJobs().size(), 0u);
+  EXPECT_TRUE(left.hasFetch());
+}
+
 // A request may pass although a byte of it was changed; then making an entry of it must be safe too. Parts of an
 // exchange carry fields that nothing reads, which are copied all the same.
 TEST(CodecFrame, whatPassesCanBecomeAnEntry) {
