@@ -53,6 +53,7 @@ class Machine final : public StateMachine {
     const std::unique_lock lock(mutex);
     change.stamp = opened.value().header.stamp;
     change.stamp.elapsedMs = std::max(change.stamp.elapsedMs, state.meta.elapsedMs);
+    change.rows.expect(entry.size());
     applied.results = applyCommands(change, opened.value());
     change.finish(index, term, applied.queues);
     ++state.entries;

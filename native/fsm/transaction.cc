@@ -78,9 +78,18 @@ ScannedRows Transaction::scan(Family family, const std::string& from, const std:
   return found;
 }
 
+void Transaction::expect(uint64_t bytes) {
+  CAPSTAN_ASSERT(batch.Count() == 0, batch.Count());
+  if (bytes > batchBytesKept) batch = rocksdb::WriteBatch(bytes + bytes / 8);
+}
+
 void Transaction::commit() {
   database.write(batch);
-  batch.Clear();
+  if (batch.Data().capacity() > batchBytesKept) {
+    batch = rocksdb::WriteBatch();
+  } else {
+    batch.Clear();
+  }
   for (auto& rows : changed) rows.clear();
 }
 

@@ -19,6 +19,9 @@
 
 namespace capstan::fsm {
 
+// A batch that has grown beyond it is given back rather than kept for the next entry.
+inline constexpr uint64_t batchBytesKept = 4ull << 20;
+
 // Work over many rows stops for this entry when their values have so many bytes, however many rows it might take.
 inline constexpr uint64_t stepBytesMax = 16ull << 20;
 
@@ -39,6 +42,9 @@ class Transaction {
   // The first rows of [from, to): at most `rowsMax`, and up to the one that reaches stepBytesMax.
   ScannedRows scan(storage::Family family, const std::string& from, const std::string& to, size_t rowsMax) const;
 
+  // What comes has about so many bytes: a large batch is made at once, since growing would hold it twice and half
+  // again.
+  void expect(uint64_t bytes);
   std::string_view bytes() const { return batch.Data(); }
   void commit();  // writes the batch and becomes empty
 

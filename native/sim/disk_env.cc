@@ -291,6 +291,18 @@ class DiskEnv::Environment final : public rocksdb::EnvWrapper {
     return dropped;
   }
   uint64_t NowMicros() override { return system_clock_->NowMicros(); }
+  // Who sleeps here waits for a flush, and nobody else would run it.
+  void SleepForMicroseconds(int micros) override {
+    system_clock_->SleepForMicroseconds(micros);
+    runOneJob();
+  }
+  bool runOneJob() {
+    if (queue.empty()) return false;
+    const Job job = queue.front();
+    queue.pop_front();
+    job.run(job.argument);
+    return true;
+  }
   void SetBackgroundThreads(int, Priority) override {}
   void IncBackgroundThreadsIfNeeded(int, Priority) override {}
   int GetBackgroundThreads(Priority) override { return 1; }
@@ -308,12 +320,6 @@ rocksdb::Env* DiskEnv::env() { return environment.get(); }
 
 size_t DiskEnv::jobs() const { return environment->queue.size(); }
 
-bool DiskEnv::runOneJob() {
-  if (environment->queue.empty()) return false;
-  const Environment::Job job = environment->queue.front();
-  environment->queue.pop_front();
-  job.run(job.argument);
-  return true;
-}
+bool DiskEnv::runOneJob() { return environment->runOneJob(); }
 
 }  // namespace capstan::sim

@@ -16,6 +16,12 @@
 namespace capstan::storage {
 namespace {
 
+// The manager counts what memtables hold; it begins no flush and stalls no writer, since it is never full.
+constexpr size_t writeBuffersNeverFull = size_t{1} << 60;
+
+// How often a writer that waits for room looks again.
+constexpr int roomEveryMicroseconds = 500;
+
 // What a memtable needs for a row beside its bytes in the batch: a node of the skip list, sequence number, lengths.
 constexpr uint64_t rowOverheadBytes = 48;
 
@@ -58,6 +64,9 @@ rocksdb::ColumnFamilyOptions familyOptions(Family family, const DatabaseOptions&
 
 }  // namespace
 
+Database::Database(const DatabaseOptions& options)
+    : options(options), writeBuffers(std::make_shared<rocksdb::WriteBufferManager>(writeBuffersNeverFull)) {}
+
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options) {
   rocksdb::DBOptions made;
   made.create_if_missing = true;
@@ -81,12 +90,13 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options)
     made.env = options.env;
     made.max_file_opening_threads = 1;  // the simulator's: everything in one thread
   }
+  std::unique_ptr<Database> result(new Database(options));
+  made.write_buffer_manager = result->writeBuffers;
   const auto cache = rocksdb::NewLRUCache(options.blockCacheBytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t at = 0; at < familyCount; ++at) {
     families.emplace_back(familyNames[at], familyOptions(static_cast<Family>(at), options, cache));
   }
-  std::unique_ptr<Database> result(new Database(options));
   rocksdb::DB* raw = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   const rocksdb::Status status = rocksdb::DB::Open(made, options.directory, families, &opened, &raw);
@@ -153,6 +163,10 @@ void Database::write(rocksdb::WriteBatch& batch) {
 }
 
 void Database::flush(bool force, bool wait) {
+  // A disk that is slower than the writes must not make memtables grow: one half is filled while the other is flushed.
+  while (!force && memtableBytes() > options.writeBufferBytes && isFlushing()) {
+    database->GetEnv()->SleepForMicroseconds(roomEveryMicroseconds);
+  }
   // Counted bytes and not RocksDB's own sense of memory decide, so that a simulator sees the same flushes.
   if (!force && unflushedBytes < options.writeBufferBytes / 2) return;
   if (!force && property(Family::meta, rocksdb::DB::Properties::kMemTableFlushPending) != 0) return;
@@ -163,6 +177,11 @@ void Database::flush(bool force, bool wait) {
   const rocksdb::Status status =
       database->Flush(flush, std::vector<rocksdb::ColumnFamilyHandle*>(handles.begin(), handles.end()));
   CAPSTAN_OS_CHECK(status.ok(), status.ToString());
+}
+
+bool Database::isFlushing() const {
+  return property(Family::meta, rocksdb::DB::Properties::kNumRunningFlushes) != 0 ||
+         property(Family::meta, rocksdb::DB::Properties::kMemTableFlushPending) != 0;
 }
 
 Result<void> Database::checkpoint(const std::string& directory) {

@@ -8,6 +8,7 @@
 
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
+#include <rocksdb/write_buffer_manager.h>
 
 #include <array>
 #include <memory>
@@ -24,7 +25,7 @@ namespace capstan::storage {
 struct DatabaseOptions {
   std::string directory;
   uint64_t blockCacheBytes = 128ull << 20;
-  uint64_t writeBufferBytes = 128ull << 20;
+  uint64_t writeBufferBytes = 128ull << 20;  // memtables, those being flushed included
   uint32_t backgroundJobs = 2;
   rocksdb::Env* env = nullptr;
 };
@@ -45,16 +46,20 @@ class Database {
                 std::vector<rocksdb::Status>& found) const;
 
   void write(rocksdb::WriteBatch& batch);
-  // Begins a flush of all families when `force` or when the write buffers hold their share; waits when asked to.
+  // Begins a flush of all families when `force` or when the write buffers hold their share; waits when asked to, and
+  // for a flush under way while the memtables hold more than writeBufferBytes.
   void flush(bool force, bool wait);
+  uint64_t memtableBytes() const { return writeBuffers->memory_usage(); }
   Result<void> checkpoint(const std::string& directory);
   uint64_t property(Family family, const std::string& name) const;
   rocksdb::DB& raw() { return *database; }
 
  private:
-  explicit Database(const DatabaseOptions& options) : options(options) {}
+  explicit Database(const DatabaseOptions& options);
+  bool isFlushing() const;
 
   const DatabaseOptions options;
+  const std::shared_ptr<rocksdb::WriteBufferManager> writeBuffers;
   std::unique_ptr<rocksdb::DB> database;
   std::array<rocksdb::ColumnFamilyHandle*, familyCount> handles{};
   uint64_t unflushedBytes = 0;

@@ -50,6 +50,21 @@ TEST_F(StorageDatabase, forgetsWhatWasNotFlushedInAllFamiliesAlike) {
   EXPECT_EQ(database->get(Family::jobs, "a"), std::nullopt);
 }
 
+TEST_F(StorageDatabase, memtablesStayWithinTheirShareHoweverFastWritesCome) {
+  auto database = open("state");
+  const std::string value(512 << 10, 'v');
+  for (int number = 0; number < 200; ++number) {
+    rocksdb::WriteBatch batch;
+    ASSERT_TRUE(batch.Put(database->family(Family::jobs), "key " + std::to_string(number), value).ok());
+    // Every batch of a state machine has it, and the flush of all families is told by its family.
+    ASSERT_TRUE(batch.Put(database->family(Family::meta), "meta", std::to_string(number)).ok());
+    database->write(batch);
+    database->flush(false, false);
+    // One write beyond, and the block of the arena that it began.
+    ASSERT_LE(database->memtableBytes(), (8u << 20) + value.size() + (1u << 20)) << number;
+  }
+}
+
 TEST_F(StorageDatabase, aFlushKeepsAllFamiliesAtOnce) {
   {
     auto database = open("state");
