@@ -101,8 +101,9 @@ export function loadConfig(sources: Sources): LoadedConfig {
   return { config, effective, file };
 }
 
-/** What requests may pin in all: the node's memory without its caches; halved, since a request's bytes also lie in the
- *  log entry made of it while it is under way. */
+/** What requests may pin in all: three quarters of the node's memory without its caches. The last quarter is for what is
+ *  there for a moment: the copies of one large entry while it is proposed, written and applied, of one large reply while
+ *  it is encoded, and what the allocator keeps. */
 export function requestBytesMax(config: Config): number {
   const rest =
     config.memoryBytesMax -
@@ -110,10 +111,13 @@ export function requestBytesMax(config: Config): number {
     config.writeBufferBytes -
     config.windowBytesMax -
     config.payloadCacheBytes -
+    config.logCacheBytes -
     processBytes -
     config.workers * (workerHeapBytes + config.slabsMax * config.slabBytes);
-  return Math.floor(rest / 2);
+  return Math.floor(rest * requestShare);
 }
+
+const requestShare = 3 / 4;
 
 /** One value as people write it. */
 export function formatValue(unit: string, value: string | number | boolean): string {

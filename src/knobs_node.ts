@@ -139,13 +139,23 @@ export const nodeKnobs = {
     whenReached: "payloads are read from disk",
     why: "Payloads of ready jobs kept beside the windows, so that a short queue is never read back.",
   }),
+  logCacheBytes: number({
+    unit: "bytes",
+    default: partOfMemory(64 * MiB, 1 / 16),
+    min: 4 * MiB,
+    max: ({ number }) => number("memoryBytesMax"),
+    group: "memory",
+    whenReached: "entries wait to be proposed, then `busy`; older ones are read from disk",
+    why: "Log entries in memory: at most half of it is under way, the rest are the newest ones.",
+  }),
 
   // ---- log and storage
   logSegmentBytes: number({
     unit: "bytes",
     default: 64 * MiB,
     min: MiB,
-    max: GiB,
+    // A start reads a segment as a whole.
+    max: ({ number }) => Math.min(GiB, number("memoryBytesMax") / 4),
     group: "storage",
     why: "Size at which the log begins a new file.",
   }),

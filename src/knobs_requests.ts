@@ -56,7 +56,7 @@ export const requestKnobs = {
     max: msOf.hour,
     group: "connections",
     whenReached: "the connection is closed",
-    why: "How long a client may take nothing of what is sent to it.",
+    why: "How long a client may take nothing of what is sent to it; 2 s while half of the memory for requests is in use.",
   }),
   frameTimeoutMs: number({
     unit: "ms",

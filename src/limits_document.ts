@@ -19,7 +19,7 @@ interface FixedBound {
 const fixedBounds: readonly FixedBound[] = [
   {
     what: "Request and reply bytes of a node: frames, half-received frames, reserved and unsent replies",
-    bound: "half of what `memoryBytesMax` leaves after caches, slabs, 32 MiB a worker and 64 MiB for the process",
+    bound: "three quarters of what `memoryBytesMax` leaves after caches, slabs, 32 MiB a worker and 64 MiB for the process",
     whenReached:
       "`busy`; half-received frames, all but one of each worker, wait from one half of it on, every connection from 95 % on",
   },

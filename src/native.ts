@@ -23,6 +23,7 @@ export interface EngineOptions {
   windowBytesMax: number;
   windowJobsMax: number;
   payloadCacheBytes: number;
+  logCacheBytes: number;
   proposalsMax: number;
   tickRowsMax: number;
   parkedMax: number;

@@ -24,11 +24,14 @@ namespace {
 constexpr uint32_t bitOf(schema::EngineState state) { return 1u << static_cast<uint32_t>(state); }
 
 // Large messages and entries come and go on many threads, and glibc keeps what was freed in an arena of each thread,
-// which is in no budget: so there are few. Fixed thresholds for mapping and trimming were tried and refused: with 1 MiB
-// RocksDB's memtables are mapped and given back block by block, which `capstan bench e1` showed to be slower.
+// which is in no budget: so there are few. What is larger than any block of a memtable and than an ordinary entry is
+// mapped, so that it is given back when it is freed: glibc's own threshold would follow the largest block ever freed.
+// With a threshold of 1 MiB memtables were mapped block by block, which `capstan bench e1` showed to be slower.
 void keepFreedMemoryLow() {
 #ifdef __GLIBC__
   ::mallopt(M_ARENA_MAX, 4);
+  ::mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 16 << 20);
 #endif
 }
 

@@ -37,7 +37,8 @@ struct EngineOptions {
   uint64_t windowBytesMax = 64ull << 20;  // ready windows of all lanes
   uint32_t windowJobsMax = 4096;          // of one lane
   uint64_t payloadCacheBytes = 64ull << 20;
-  uint32_t proposalsMax = 1024;  // waiting for the raft thread
+  uint64_t logCacheBytes = 64ull << 20;  // entries under way, and the newest ones after that
+  uint32_t proposalsMax = 1024;          // waiting for the raft thread
   uint32_t tickRowsMax = 10000;
   uint32_t parkedMax = 100000;  // a worker
   uint32_t readerThreads = 1;

@@ -65,7 +65,7 @@ Result<void> Shard::openFiles(FileSystem& files) {
 Result<void> Shard::startConsensus(std::unique_ptr<log::SegmentedLog> log) {
   const fsm::MetaView meta = machine->meta();
   const NodeIdentity& node = directory.identity();
-  const raft::Options core = coreOptions(clock, node, meta, *log);
+  const raft::Options core = coreOptions(clock, options.engine, node, meta, *log);
   logStep = std::make_unique<LogStep>(std::move(log), static_cast<LogSink&>(*this), options.engine.logTrailingBytes,
                                       options.engine.logSegmentBytes);
   Result<std::unique_ptr<raft::Driver>> opened = raft::Driver::open(

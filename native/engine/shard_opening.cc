@@ -160,8 +160,8 @@ Result<OpenShard> openShard(FileSystem& files, Clock& clock, DataDirectory& dire
   return Opener(files, clock, directory, opening).open();
 }
 
-raft::Options coreOptions(Clock& clock, const NodeIdentity& node, const fsm::MetaView& meta,
-                          const log::SegmentedLog& log) {
+raft::Options coreOptions(Clock& clock, const EngineOptions& engine, const NodeIdentity& node,
+                          const fsm::MetaView& meta, const log::SegmentedLog& log) {
   raft::Options core;
   core.nodeId = node.nodeId;
   core.appliedIndex = meta.appliedIndex;
@@ -170,6 +170,7 @@ raft::Options coreOptions(Clock& clock, const NodeIdentity& node, const fsm::Met
   core.baseIndex = log.baseIndex();
   core.baseTerm = log.baseTerm();
   core.lastIndex = log.lastIndex();
+  core.cacheBytesMax = engine.logCacheBytes;
   clock.randomBytes({reinterpret_cast<uint8_t*>(&core.electionSeed), sizeof(core.electionSeed)});
   return core;
 }
@@ -179,6 +180,9 @@ RaftStepOptions raftStepOptions(const EngineOptions& engine, const NodeIdentity&
   steps.nodeId = node.nodeId;
   steps.proposalsMax = engine.proposalsMax;
   steps.tickRowsMax = engine.tickRowsMax;
+  // What is under way stays in the core's cache until it is applied, so it is never read back.
+  steps.outstandingBytesMax = engine.logCacheBytes / 2;
+  steps.applyingBytesMax = engine.logCacheBytes;
   steps.elapsedMs = meta.elapsedMs;
   steps.isSoleVoter = meta.confState == raft::Driver::makeConfState({node.nodeId});
   return steps;

@@ -33,8 +33,8 @@ struct OpenShard {
 Result<OpenShard> openShard(FileSystem& files, Clock& clock, DataDirectory& directory, const ShardOpening& opening);
 
 // What consensus begins with. Draws the seed of its elections.
-raft::Options coreOptions(Clock& clock, const NodeIdentity& node, const fsm::MetaView& meta,
-                          const log::SegmentedLog& log);
+raft::Options coreOptions(Clock& clock, const EngineOptions& engine, const NodeIdentity& node,
+                          const fsm::MetaView& meta, const log::SegmentedLog& log);
 RaftStepOptions raftStepOptions(const EngineOptions& engine, const NodeIdentity& node, const fsm::MetaView& meta);
 
 // What a caller is told of a proposal that came to nothing.

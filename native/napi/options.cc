@@ -19,6 +19,7 @@ engine::EngineOptions engineOptions(const Fields& fields) {
   fields.read("windowBytesMax", options.windowBytesMax);
   fields.read("windowJobsMax", options.windowJobsMax);
   fields.read("payloadCacheBytes", options.payloadCacheBytes);
+  fields.read("logCacheBytes", options.logCacheBytes);
   fields.read("proposalsMax", options.proposalsMax);
   fields.read("tickRowsMax", options.tickRowsMax);
   fields.read("parkedMax", options.parkedMax);

@@ -84,7 +84,7 @@ struct Options {
   uint64_t lastIndex = 0;                      // of the log; equals baseIndex when it is empty
   uint64_t cacheBytesMax = 64ull << 20;        // entries kept in memory
   uint64_t uncommittedBytesMax = 64ull << 20;  // then proposals are refused with busy
-  uint64_t committedBytesMax = 16ull << 20;    // a Step's committed entries
+  uint64_t committedBytesMax = 4ull << 20;     // a Ready's committed entries, which are copies while it lasts
   uint32_t electionTicks = 10;
   uint32_t heartbeatTicks = 2;
   uint64_t electionSeed = 0;  // of the seeded election timeouts

@@ -97,7 +97,7 @@ Result<void> Node::openGuarded() {
   const engine::NodeIdentity& node = directory->identity();
   writtenIndex = syncedIndex = log->lastIndex();
   writtenTerm = log->hardState().term;
-  const raft::Options core = engine::coreOptions(clocks, node, meta, *log);
+  const raft::Options core = engine::coreOptions(clocks, options, node, meta, *log);
   logStep = std::make_unique<engine::LogStep>(std::move(log), static_cast<engine::LogSink&>(*this),
                                               options.logTrailingBytes, options.logSegmentBytes);
   Result<std::unique_ptr<raft::Driver>> core0 = raft::Driver::open(

@@ -19,6 +19,7 @@ export function engineOptions(config: Config): EngineOptions {
     windowBytesMax: config.windowBytesMax,
     windowJobsMax: config.windowJobsMax,
     payloadCacheBytes: config.payloadCacheBytes,
+    logCacheBytes: config.logCacheBytes,
     proposalsMax: config.proposalsMax,
     tickRowsMax: config.tickRowsMax,
     parkedMax: config.parkedMax,
