@@ -107,6 +107,8 @@ export class ListenerWorker {
     });
     this.sweeper = setInterval(() => {
       this.connections.sweep();
+      // Memory that other workers gave back may be what a fetch waits for.
+      if (this.applyLoop.waiting > 0) this.wakeTurn();
       options.alive();
     }, sweepMs);
     // The thread lives by its sockets and by the port to the main thread.

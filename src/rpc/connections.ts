@@ -46,6 +46,9 @@ const closeGraceMs = 2000;
 const partialShareMax = 0.5;
 const readShareMax = 0.95;
 
+/** How long a client may take nothing while memory is short: what it does not take, others need. */
+const deafShortMs = 2000;
+
 /** The smallest message takes more than this with its frame, so the records of a chunk fit. */
 const messageBytesMin = 16;
 
@@ -266,8 +269,9 @@ export class Connections implements ConnectionEvents {
   }
 
   private overdue(connection: Connection, nowMs: number): string | undefined {
-    const { deafTimeoutMs, frameTimeoutMs } = this.options;
-    if (connection.unsentBytes > 0 && nowMs - connection.progressMs >= deafTimeoutMs) return "deaf";
+    const { budget, deafTimeoutMs, frameTimeoutMs } = this.options;
+    const deafMs = budget.isAbove(partialShareMax) ? Math.min(deafShortMs, deafTimeoutMs) : deafTimeoutMs;
+    if (connection.unsentBytes > 0 && nowMs - connection.progressMs >= deafMs) return "deaf";
     if (nowMs >= connection.closeByMs && connection.unsentBytes === 0) return "lingering";
     if (connection.partialBytes > 0 && !connection.isClosing) {
       const allowedMs = frameTimeoutMs + (connection.partialBytes / frameBytesPerSecond) * 1000;

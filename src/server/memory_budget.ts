@@ -5,16 +5,25 @@
 //   shared   [ granted to worker 0 | granted to worker 1 | … | free ]        whole grains, moved by Atomics
 //   a worker [ used ........ | granted but unused ]                          plain numbers of its own thread
 //
+// Large requests may fill a part of it only: so those with megabytes never keep out the many that ask for little.
+//
 // A worker takes and returns grains only when its own use crosses one, so the hot path touches no shared memory.
 
 import { assert } from "../assert.js";
-import { KiB } from "../units.js";
+import { KiB, MiB } from "../units.js";
 
 /** Fine enough for a budget of 16 MiB, coarse enough that moving one is rare. */
 export const grainBytes = 256 * KiB;
 
+/** What is larger than a job of the largest default payload is large, and finds this share full already. */
+export const largeBytesMin = 2 * MiB;
+const largeShareMax = 0.8;
+
 /** Grains that a worker keeps although it does not use them, so that a steady load does not move them to and fro. */
 const keptGrains = 2;
+
+/** A command of 16 MiB with what its frame adds. */
+const largeGrainsMin = (20 * MiB) / grainBytes;
 
 const grantedWord = 0;
 
@@ -25,12 +34,18 @@ export function createSharedBudget(): SharedArrayBuffer {
 export class MemoryBudget {
   private readonly shared: Int32Array;
   private readonly grainsMax: number;
+  private readonly largeGrainsMax: number;
   private grains = 0;
   private used = 0;
 
   constructor(shared: SharedArrayBuffer, bytesMax: number) {
     this.shared = new Int32Array(shared);
     this.grainsMax = Math.floor(bytesMax / grainBytes);
+    // One that needs more than the share must still find room when nothing else is there.
+    this.largeGrainsMax = Math.max(
+      Math.floor(this.grainsMax * largeShareMax),
+      Math.min(this.grainsMax, largeGrainsMin),
+    );
     assert(this.grainsMax > 0, "a memory budget holds at least one grain", { bytesMax });
   }
 
@@ -41,7 +56,9 @@ export class MemoryBudget {
   /** Counts `bytes` if they fit into what all workers may use; false: nothing was counted. */
   tryTake(bytes: number): boolean {
     const used = this.used + bytes;
-    if (used > this.grains * grainBytes && !this.grow(Math.ceil(used / grainBytes) - this.grains, false)) return false;
+    const grainsMax = bytes > largeBytesMin ? this.largeGrainsMax : this.grainsMax;
+    if (used > this.grains * grainBytes && !this.grow(Math.ceil(used / grainBytes) - this.grains, grainsMax))
+      return false;
     this.used = used;
     return true;
   }
@@ -49,7 +66,8 @@ export class MemoryBudget {
   /** Counts bytes that exist already, over the limit if need be. */
   take(bytes: number): void {
     this.used += bytes;
-    if (this.used > this.grains * grainBytes) this.grow(Math.ceil(this.used / grainBytes) - this.grains, true);
+    if (this.used > this.grains * grainBytes)
+      this.grow(Math.ceil(this.used / grainBytes) - this.grains, Number.POSITIVE_INFINITY);
   }
 
   give(bytes: number): void {
@@ -70,9 +88,9 @@ export class MemoryBudget {
     this.shrink(this.grains);
   }
 
-  private grow(more: number, force: boolean): boolean {
+  private grow(more: number, grainsMax: number): boolean {
     const granted = Atomics.add(this.shared, grantedWord, more) + more;
-    if (granted > this.grainsMax && !force) {
+    if (granted > grainsMax) {
       Atomics.sub(this.shared, grantedWord, more);
       return false;
     }

@@ -177,6 +177,22 @@ describe("connections", () => {
     await until(() => slabs.inUse === 0, "its slab is back");
   });
 
+  it("close a deaf client soon while memory is short", async () => {
+    const { slot, client } = await open();
+    client.pause();
+    await until(() => {
+      if (native.writable.get(slot) !== false) reply(slot, 60 * KiB);
+      return native.writable.get(slot) === false;
+    }, "the addon is told to stop");
+    clock.advance(2000);
+    connections.sweep();
+    assert.deepEqual(cuts, []);
+    budget.take(33 * MiB);
+    connections.sweep();
+    assert.deepEqual(cuts, ["deaf"]);
+    await until(() => budget.usedBytes === 33 * MiB, "what it held is back");
+  });
+
   it("make replies again once the client has caught up", async () => {
     const { slot, client } = await open();
     client.pause();

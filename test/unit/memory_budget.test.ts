@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { createSharedBudget, grainBytes, MemoryBudget } from "../../src/server/memory_budget.js";
+import { MiB } from "../../src/units.js";
 
 describe("the memory budget", () => {
   it("is one for all workers", () => {
@@ -29,6 +30,18 @@ describe("the memory budget", () => {
     assert.ok(!budget.tryTake(grainBytes));
     budget.give(6 * grainBytes);
     assert.ok(budget.tryTake(grainBytes));
+  });
+
+  it("keeps a part for those that ask for little", () => {
+    const budget = new MemoryBudget(createSharedBudget(), 100 * MiB);
+    let large = 0;
+    while (budget.tryTake(10 * MiB)) large++;
+    assert.equal(large, 8);
+    let small = 0;
+    while (budget.tryTake(MiB)) small++;
+    assert.equal(small, 20);
+    const tight = new MemoryBudget(createSharedBudget(), 20 * MiB);
+    assert.ok(tight.tryTake(17 * MiB), "a single large one fits however small the budget is");
   });
 
   it("refuses to be given back more than was taken", () => {
