@@ -51,6 +51,9 @@ export interface FetchesOptions {
   wakeTurn: () => void;
 }
 
+/** In use by others, this share of the memory for requests is given back some time: replies are taken or cut off. */
+const aloneShareMax = 0.5;
+
 /** Retry hints, in milliseconds. */
 const retryAfterFullMs = 1000;
 const retryAfterStopMs = 1000;
@@ -124,9 +127,10 @@ export class Fetches {
       const fetch = this.pending[this.pendingHead] as Fetch;
       if (fetch.state !== State.gone) {
         if (count > 0 && jobs + fetch.jobs > jobsMax) break;
-        // Without memory for the reply it waits for replies on their way; the first one always goes.
+        // Without memory for the reply it waits for replies on their way; the first one goes where little is in use, since
+        // then it can only be too large.
         if (!this.budget.tryTake(fetch.replyBytes)) {
-          if (this.proposedCount > 0) break;
+          if (this.proposedCount > 0 || this.budget.isAbove(aloneShareMax)) break;
           this.budget.take(fetch.replyBytes);
         }
         fetch.state = State.proposed;

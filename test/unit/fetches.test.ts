@@ -60,16 +60,29 @@ describe("fetches", () => {
     assert.equal(fetches.take(handles, 0, 10, 100), 0);
   });
 
-  it("wait for memory while other replies are on their way, and the first goes without", () => {
+  it("wait for memory while other replies are on their way", () => {
     make(100, 9 * MiB);
     for (const handle of [1, 2, 3]) fetches.add(handle, 1, replyBytes, 0);
     assert.deepEqual(propose(1), [1, 2]);
     assert.deepEqual(propose(2), []);
     fetches.entryDone(1, 1);
     fetches.entryDone(2, 1);
-    assert.deepEqual(propose(2), [3], "no reply of ours is on its way, so the memory of others cannot hold it up");
-    answered(3);
+    assert.deepEqual(propose(2), [], "their replies are not taken yet");
+    answered();
+    assert.deepEqual(propose(2), [3]);
+    answered(2);
     assert.equal(budget.usedBytes, 0);
+  });
+
+  it("go without when they are too large by themselves", () => {
+    make(100, 3 * MiB);
+    for (const handle of [1, 2]) fetches.add(handle, 1, replyBytes, 0);
+    assert.deepEqual(propose(1), [1]);
+    assert.deepEqual(propose(2), [], "one at a time");
+    fetches.entryDone(1, 1);
+    assert.deepEqual(propose(2), [], "not before its reply is taken");
+    answered();
+    assert.deepEqual(propose(2), [2]);
   });
 
   it("park when they come out empty, holding no reply, and go again when woken", () => {
