@@ -46,6 +46,8 @@ export class Connection {
   /** Bytes written that the client has not taken, as last counted, and when that last became less. */
   unsentBytes = 0;
   progressMs = 0;
+  /** As a source of writes: see the apply loop. */
+  largeMark = 0;
   /** Whether the addon may make replies for it. */
   isWritable = true;
   /** Nothing more is read; destroyed when the client has not closed by then. */

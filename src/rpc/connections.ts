@@ -93,7 +93,7 @@ export class Connections implements ConnectionEvents {
     const recordsMax = this.calls.length / callWords;
     for (;;) {
       const count = native.receive(worker, connection.slot, chunk, this.calls);
-      connection.outstanding += router.route(this.calls, count, anyone);
+      connection.outstanding += router.route(this.calls, count, anyone, connection);
       if (count < recordsMax) break;
       chunk = this.readBuffer.subarray(0, 0);
     }

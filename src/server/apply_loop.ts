@@ -4,7 +4,11 @@
 //
 //     writes   [ ........ ]──┐   flush, while fewer than inflightMax
 //                            ├──▶ entry ──▶ entry ──▶ entry   (under way) ──▶ entryDone
-//     fetches  [ ........ ]──┘
+//     fetches  [ ........ ]──┘                 ▲
+//     large    [ ........ ]────────────────────┘  one at a time
+//
+// A command larger than an entry's bytes goes alone, and others pass it while one such entry is under way: else a
+// client of megabytes would fill the pipe before everybody. Calls of one source keep their order all the same.
 //
 // Parked fetches that the writes of an entry will serve go along in it: one fsync for the job and for its lease.
 //
@@ -34,8 +38,15 @@ export interface ApplyLoopOptions {
   wakeTurn: () => void;
 }
 
+/** Whose calls keep their order: a connection. */
+export interface WriteSource {
+  /** Its last call among the large ones, counted from the first that ever was there; 0: none. */
+  largeMark: number;
+}
+
 interface EntryUnderWay {
   ticket: number;
+  isLarge: boolean;
   /** The fetches among its commands. */
   handles: Uint32Array;
   fetchCount: number;
@@ -55,6 +66,13 @@ const shard = 0;
 export class ApplyLoop {
   private readonly options: ApplyLoopOptions;
   private readonly writes: HandleQueue;
+  /** Larger than an entry, or behind a larger one of the same source. */
+  private readonly large: HandleQueue;
+  private largePushed = 0;
+  private largeIsUnderWay = false;
+  private writesPushed = 0;
+  /** Writes that were there when the first large one came to its place go before it, so that order is kept. */
+  private writesFirst = 0;
   private readonly underWay: EntryUnderWay[] = [];
   /** Objects of earlier entries, for the next ones. */
   private readonly spare: EntryUnderWay[] = [];
@@ -66,6 +84,7 @@ export class ApplyLoop {
   constructor(options: ApplyLoopOptions) {
     this.options = options;
     this.writes = new HandleQueue(options.writesMax);
+    this.large = new HandleQueue(options.writesMax);
     this.handles = new Uint32Array(options.entryCommandsMax);
     this.woken = new Uint32Array(options.entryCommandsMax);
   }
@@ -75,12 +94,21 @@ export class ApplyLoop {
   }
 
   get waiting(): number {
-    return this.writes.length + this.options.fetches.pendingCount;
+    return this.writes.length + this.large.length + this.options.fetches.pendingCount;
   }
 
   /** False when too many wait: the caller answers busy. */
-  addWrite(handle: number, bytes: number, jobs: number): boolean {
-    return this.writes.push(handle, bytes, jobs);
+  addWrite(handle: number, bytes: number, jobs: number, source: WriteSource): boolean {
+    const largeTaken = this.largePushed - this.large.length;
+    if (bytes <= this.options.entryBytesMax && source.largeMark <= largeTaken) {
+      if (!this.writes.push(handle, bytes, jobs)) return false;
+      this.writesPushed++;
+      return true;
+    }
+    if (!this.large.push(handle, bytes, jobs)) return false;
+    source.largeMark = ++this.largePushed;
+    if (this.large.length === 1) this.writesFirst = this.writesPushed;
+    return true;
   }
 
   /** Proposes entries until inflightMax are under way or nothing waits. */
@@ -96,6 +124,7 @@ export class ApplyLoop {
     assert(at !== -1, "only an entry under way can be done", { ticket });
     const entry = this.underWay[at] as EntryUnderWay;
     // Order does not matter among entries under way.
+    if (entry.isLarge) this.largeIsUnderWay = false;
     const last = this.underWay.pop() as EntryUnderWay;
     if (last !== entry) this.underWay[at] = last;
     for (let index = 0; index < entry.fetchCount; index++) {
@@ -110,10 +139,12 @@ export class ApplyLoop {
 
   /** False when nothing could be taken: fetches that wait for memory. */
   private proposeOne(): boolean {
+    if (this.mayTakeLarge()) return this.proposeLarge();
     const { native, worker, fetches } = this.options;
     const fetchesWait = fetches.pendingCount > 0;
     const share = fetchesWait ? 2 : 1;
     const writeCount = this.takeWrites(
+      this.writes,
       Math.ceil(this.options.entryCommandsMax / share),
       Math.ceil(this.options.entryJobsMax / share),
     );
@@ -133,7 +164,7 @@ export class ApplyLoop {
     const ticket = native.propose(worker, shard, this.handles, count);
     if (ticket > 0) {
       fetches.proposed(this.handles, writeCount, fetchCount, ticket);
-      this.remember(ticket, writeCount, fetchCount);
+      this.remember(ticket, writeCount, fetchCount, false);
     } else if (ticket < 0) {
       this.refuse(count, writeCount, -ticket);
     } else {
@@ -149,26 +180,47 @@ export class ApplyLoop {
     for (let index = 0; index < count; index++) fetches.wake(this.woken[index] as number);
   }
 
-  private takeWrites(countMax: number, jobsMax: number): number {
+  private mayTakeLarge(): boolean {
+    if (this.large.length === 0 || this.writesPushed - this.writes.length < this.writesFirst) return false;
+    return !this.largeIsUnderWay || this.large.firstBytes <= this.options.entryBytesMax;
+  }
+
+  private proposeLarge(): boolean {
+    const { native, worker, entryBytesMax, entryCommandsMax, entryJobsMax } = this.options;
+    const isLarge = this.large.firstBytes > entryBytesMax;
+    const count = this.takeWrites(this.large, entryCommandsMax, entryJobsMax);
+    this.writesFirst = this.writesPushed;
+    const ticket = native.propose(worker, shard, this.handles, count);
+    if (ticket > 0) {
+      if (isLarge) this.largeIsUnderWay = true;
+      this.remember(ticket, count, 0, isLarge);
+    } else if (ticket < 0) {
+      this.refuse(count, count, -ticket);
+    }
+    return true;
+  }
+
+  private takeWrites(from: HandleQueue, countMax: number, jobsMax: number): number {
     let count = 0;
     let bytes = 0;
     let jobs = 0;
-    while (count < countMax && this.writes.length > 0) {
-      bytes += this.writes.firstBytes;
-      jobs += this.writes.firstJobs;
+    while (count < countMax && from.length > 0) {
+      bytes += from.firstBytes;
+      jobs += from.firstJobs;
       if (count > 0 && (bytes > this.options.entryBytesMax || jobs > jobsMax)) break;
-      this.handles[count++] = this.writes.shift();
+      this.handles[count++] = from.shift();
     }
     return count;
   }
 
-  private remember(ticket: number, fetchesAt: number, fetchCount: number): void {
-    const entry = this.spare.pop() ?? { ticket: 0, handles: new Uint32Array(0), fetchCount: 0 };
+  private remember(ticket: number, fetchesAt: number, fetchCount: number, isLarge: boolean): void {
+    const entry = this.spare.pop() ?? { ticket: 0, isLarge, handles: new Uint32Array(0), fetchCount: 0 };
     if (entry.handles.length < fetchCount) entry.handles = new Uint32Array(Math.max(64, fetchCount * 2));
     for (let index = 0; index < fetchCount; index++) {
       entry.handles[index] = this.handles[fetchesAt + index] as number;
     }
     entry.ticket = ticket;
+    entry.isLarge = isLarge;
     entry.fetchCount = fetchCount;
     this.underWay.push(entry);
   }

@@ -6,7 +6,7 @@ import { unreachable } from "../assert.js";
 import { CallClass, CallWord, callWords } from "../generated/boundary.js";
 import { ErrorCode } from "../generated/error_codes.js";
 import type { Native } from "../native.js";
-import type { ApplyLoop } from "./apply_loop.js";
+import type { ApplyLoop, WriteSource } from "./apply_loop.js";
 import type { Fetches } from "./fetches.js";
 import type { MemoryBudget } from "./memory_budget.js";
 
@@ -44,7 +44,7 @@ export class Router {
   }
 
   /** Routes `count` records of `calls`; returns how many of them are calls that now wait for an answer. */
-  route(calls: Uint32Array, count: number, caller: Caller): number {
+  route(calls: Uint32Array, count: number, caller: Caller, source: WriteSource): number {
     const { native, worker, applyLoop, fetches, budget } = this.options;
     let opened = 0;
     for (let at = 0; at < count * callWords; at += callWords) {
@@ -71,7 +71,7 @@ export class Router {
       }
       switch (callClass) {
         case CallClass.write:
-          if (!applyLoop.addWrite(handle, bytes, calls[at + CallWord.jobs] as number)) {
+          if (!applyLoop.addWrite(handle, bytes, calls[at + CallWord.jobs] as number, source)) {
             native.answer(worker, handle, ErrorCode.busy, retryAfterQueueMs);
           }
           break;

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { ErrorCode } from "../../src/generated/error_codes.js";
-import { ApplyLoop, type ApplyLoopOptions } from "../../src/server/apply_loop.js";
+import { ApplyLoop, type ApplyLoopOptions, type WriteSource } from "../../src/server/apply_loop.js";
 import { Fetches } from "../../src/server/fetches.js";
 import { createSharedBudget, MemoryBudget } from "../../src/server/memory_budget.js";
 import { MiB } from "../../src/units.js";
@@ -16,11 +16,13 @@ let clock: FakeClock;
 let fetches: Fetches;
 let loop: ApplyLoop;
 let turns: number;
+let source: WriteSource;
 
 function make(change: Partial<ApplyLoopOptions> = {}): void {
   native = new FakeNative();
   clock = new FakeClock();
   turns = 0;
+  source = { largeMark: 0 };
   const wakeTurn = (): void => {
     turns++;
   };
@@ -47,12 +49,12 @@ describe("the apply loop", () => {
 
   it("proposes at once when idle and gathers while inflightMax entries are under way", () => {
     for (let handle = 1; handle <= 4; handle++) {
-      loop.addWrite(handle, 10, 1);
+      loop.addWrite(handle, 10, 1, source);
       loop.flush();
     }
     assert.deepEqual(native.entries, [[1], [2], [3], [4]]);
     for (let handle = 5; handle <= 8; handle++) {
-      loop.addWrite(handle, 10, 1);
+      loop.addWrite(handle, 10, 1, source);
       loop.flush();
     }
     assert.equal(native.entries.length, 4);
@@ -62,6 +64,26 @@ describe("the apply loop", () => {
     assert.deepEqual(native.entries[4], [5, 6, 7, 8]);
   });
 
+  it("lets others pass one large command at a time, yet never calls of the same source", () => {
+    const other = { largeMark: 0 };
+    loop.addWrite(1, 5000, 1, source);
+    loop.addWrite(2, 5000, 1, source);
+    loop.addWrite(3, 10, 1, source);
+    loop.addWrite(4, 10, 1, other);
+    loop.flush();
+    assert.deepEqual(native.entries, [[1], [4]]);
+    loop.addWrite(5, 10, 1, other);
+    loop.flush();
+    assert.deepEqual(native.entries[2], [5]);
+    loop.entryDone(1);
+    loop.flush();
+    assert.deepEqual(native.entries.slice(3), [[2], [3]], "behind what its source sent before");
+    loop.entryDone(4);
+    loop.addWrite(6, 10, 1, source);
+    loop.flush();
+    assert.deepEqual(native.entries[5], [6], "nothing of it waits among the large ones");
+  });
+
   it("bounds an entry in bytes, commands and jobs, yet a larger command goes alone", () => {
     for (const [handle, bytes] of [
       [1, 600],
@@ -69,13 +91,13 @@ describe("the apply loop", () => {
       [3, 5000],
       [4, 100],
     ] as const) {
-      loop.addWrite(handle, bytes, 1);
+      loop.addWrite(handle, bytes, 1, source);
     }
     loop.flush();
     assert.deepEqual(native.entries, [[1], [2], [3], [4]]);
 
     make();
-    for (let handle = 1; handle <= 25; handle++) loop.addWrite(handle, 1, 1);
+    for (let handle = 1; handle <= 25; handle++) loop.addWrite(handle, 1, 1, source);
     loop.flush();
     assert.deepEqual(
       native.entries.map((entry) => entry.length),
@@ -83,13 +105,13 @@ describe("the apply loop", () => {
     );
 
     make();
-    for (let handle = 1; handle <= 3; handle++) loop.addWrite(handle, 1, 60);
+    for (let handle = 1; handle <= 3; handle++) loop.addWrite(handle, 1, 60, source);
     loop.flush();
     assert.deepEqual(native.entries, [[1], [2], [3]]);
   });
 
   it("gives writes and fetches half of an entry each when both wait", () => {
-    for (let handle = 1; handle <= 20; handle++) loop.addWrite(handle, 1, 1);
+    for (let handle = 1; handle <= 20; handle++) loop.addWrite(handle, 1, 1, source);
     for (let handle = 101; handle <= 103; handle++) fetches.add(handle, 1, 0, 0);
     loop.flush();
     assert.deepEqual(native.entries[0], [1, 2, 3, 4, 5, 101, 102, 103]);
@@ -122,7 +144,7 @@ describe("the apply loop", () => {
 
   it("answers every call of a refused entry with its code and a hint", () => {
     native.refusals.push(ErrorCode.diskFull);
-    loop.addWrite(1, 1, 1);
+    loop.addWrite(1, 1, 1, source);
     fetches.add(2, 1, 0, 0);
     loop.flush();
     assert.deepEqual(native.answers, [
@@ -135,24 +157,24 @@ describe("the apply loop", () => {
 
   it("goes on when all calls of an entry were dropped", () => {
     native.refusals.push(0);
-    loop.addWrite(1, 1, 1);
+    loop.addWrite(1, 1, 1, source);
     loop.flush();
-    loop.addWrite(2, 1, 1);
+    loop.addWrite(2, 1, 1, source);
     loop.flush();
     assert.deepEqual(native.entries, [[1], [2]]);
     assert.equal(loop.inflight, 1);
   });
 
   it("refuses more than it may hold", () => {
-    for (let handle = 1; handle <= 50; handle++) assert.ok(loop.addWrite(handle, 1, 1));
-    assert.equal(loop.addWrite(51, 1, 1), false);
+    for (let handle = 1; handle <= 50; handle++) assert.ok(loop.addWrite(handle, 1, 1, source));
+    assert.equal(loop.addWrite(51, 1, 1, source), false);
   });
 
   it("keeps the order of calls through growth and wrap-around of its queue", () => {
     make({ writesMax: 100_000, inflightMax: 1, entryCommandsMax: 7, entryJobsMax: 1_000_000, entryBytesMax: MiB });
     let next = 1;
     for (let round = 0; round < 300; round++) {
-      for (let index = 0; index < 9; index++) loop.addWrite(next++, 1, 1);
+      for (let index = 0; index < 9; index++) loop.addWrite(next++, 1, 1, source);
       loop.flush();
       loop.entryDone(native.lastTicket);
     }
@@ -166,9 +188,9 @@ describe("the apply loop", () => {
 
   it("with the benchmark's window proposes only when it is over", () => {
     make({ flushWindowMs: 5 });
-    loop.addWrite(1, 1, 1);
+    loop.addWrite(1, 1, 1, source);
     loop.flush();
-    loop.addWrite(2, 1, 1);
+    loop.addWrite(2, 1, 1, source);
     loop.flush();
     assert.deepEqual(native.entries, []);
     clock.advance(5);
