@@ -92,7 +92,7 @@ export const nodeKnobs = {
     max: ({ machine }) => Math.max(256 * MiB, machine.memoryBytes),
     group: "memory",
     whenReached: "`busy` with a retry hint",
-    why: "Memory of the node. Caches, half-received frames and reserved replies count; half of the cgroup or machine.",
+    why: "Memory of the node, but for 96 MiB (docs/architecture.md says what). Caches, half-received frames and reserved replies count; half of the cgroup or machine.",
   }),
   blockCacheBytes: number({
     unit: "bytes",
@@ -109,7 +109,7 @@ export const nodeKnobs = {
     min: 4 * MiB,
     max: ({ number }) => number("memoryBytesMax"),
     group: "memory",
-    whenReached: "the state is flushed to disk",
+    whenReached: "half of it full, the state is flushed to disk; all of it, writes wait for the flush",
     why: "RocksDB's unflushed writes. Jobs acked before a flush leave nothing on disk.",
   }),
   windowBytesMax: number({

@@ -18,10 +18,11 @@ interface FixedBound {
 /** Queues and tables in memory whose bound follows from settings or is fixed in the code. */
 const fixedBounds: readonly FixedBound[] = [
   {
-    what: "Request and reply bytes of a node: frames, half-received frames, reserved and unsent replies",
-    bound: "three quarters of what `memoryBytesMax` leaves after caches, slabs, 32 MiB a worker and 64 MiB for the process",
+    what: "Request and reply bytes of a node: connections (8 KiB each), frames, half-received frames, reserved and unsent replies",
+    bound:
+      "three quarters of what `memoryBytesMax` leaves after caches, slabs, 32 MiB a worker and 64 MiB for the process",
     whenReached:
-      "`busy`; half-received frames, all but one of each worker, wait from one half of it on, every connection from 95 % on",
+      "`busy`, for requests of more than 2 MiB from four fifths of it on; half-received frames, all but one of each worker, wait from one half of it on, every connection from 95 % on",
   },
   {
     what: "Open calls of a connection (questions of the RPC protocol)",

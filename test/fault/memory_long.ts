@@ -25,6 +25,9 @@ try {
   say(`the peak of ${Math.round(outcome.peakBytes / MiB)} MiB is ${isKept ? "within" : "beyond"} the budget of 512 MiB
 and the stated ${outsideBytesMax / MiB} MiB`);
   if (!isKept || (outcome.refused["busy"] ?? 0) === 0 || outcome.served === 0) process.exitCode = 1;
+} catch (error) {
+  say(server.stderr.slice(-4000));
+  throw error;
 } finally {
   await server.dispose();
 }
