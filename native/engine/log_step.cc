@@ -14,6 +14,12 @@ namespace {
 constexpr uint64_t recordOverheadBytes = 64;
 constexpr uint64_t entryOverheadBytes = 32;
 
+uint64_t bytesOf(const raft::LogWrite& write) {
+  uint64_t bytes = 0;
+  for (const raft::Entry& entry : write.entries) bytes += entry.data.size();
+  return bytes;
+}
+
 }  // namespace
 
 std::vector<raft::Entry> shareEntries(std::vector<log::OwnedEntry> from) {
@@ -37,35 +43,40 @@ LogStep::LogStep(std::unique_ptr<log::SegmentedLog> log, LogSink& sink, uint64_t
 }
 
 void LogStep::run(std::vector<LogMail>& mail) {
-  uint64_t persistedNumber = 0;
-  bool mustSync = false;
   uint64_t cutIndex = 0;
-  {
-    const std::lock_guard guard(mutex);
-    for (LogMail& one : mail) {
-      if (const auto* request = std::get_if<CutLog>(&one)) {
-        cutIndex = std::max(cutIndex, request->index);
-        continue;
-      }
-      const auto& write = std::get<raft::LogWrite>(one);
-      CAPSTAN_ASSERT(write.number > persistedNumber, write.number, persistedNumber);
-      append(write);
-      mustSync |= write.mustSync;
-      persistedNumber = write.number;
+  for (LogMail& one : mail) {
+    if (const auto* request = std::get_if<CutLog>(&one)) {
+      cutIndex = std::max(cutIndex, request->index);
+      continue;
     }
+    const auto& write = std::get<raft::LogWrite>(one);
+    CAPSTAN_ASSERT(write.number > writtenNumber, write.number, writtenNumber);
+    // What takes as long as many syncs does not keep those waiting who stand before it.
+    if (bytesOf(write) > largeEntryBytes) makeDurable();
+    append(write);
+    mustSync |= write.mustSync;
+    writtenNumber = write.number;
   }
-  if (mustSync) {
-    const Result<void> synced = log->sync();
-    CAPSTAN_OS_CHECK(synced.ok(), synced.error().message);
-    syncCount.fetch_add(1, std::memory_order_relaxed);
-  }
-  if (persistedNumber != 0) sink.persisted({persistedNumber});
+  makeDurable();
   mail.clear();
   if (cutIndex != 0) cut(cutIndex);
   bytesNow.store(log->bytes(), std::memory_order_relaxed);
 }
 
+void LogStep::makeDurable() {
+  if (mustSync) {
+    const Result<void> synced = log->sync();
+    CAPSTAN_OS_CHECK(synced.ok(), synced.error().message);
+    syncCount.fetch_add(1, std::memory_order_relaxed);
+    mustSync = false;
+  }
+  if (writtenNumber == reportedNumber) return;
+  reportedNumber = writtenNumber;
+  sink.persisted({reportedNumber});
+}
+
 void LogStep::append(const raft::LogWrite& write) {
+  const std::lock_guard guard(mutex);
   // A Ready without effect on the log still has its number reported.
   if (!write.hardState && write.entries.empty()) return;
   std::optional<log::HardState> hardState;

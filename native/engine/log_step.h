@@ -1,6 +1,6 @@
 // What the log thread of a shard does with its mail: appends every record that is there, makes them durable with one
-// fsync, reports them in order, and cuts the log in front. Owns the log. A failed append or fsync ends the process: it
-// is never retried, since the kernel may have dropped what it could not write.
+// fsync (one more before a large record), reports them in order, and cuts the log in front. Owns the log. A failed
+// append or fsync ends the process: it is never retried, since the kernel may have dropped what it could not write.
 //
 // Threading: `run` by one thread; `read` and `bytes` by any.
 #pragma once
@@ -16,6 +16,9 @@
 #include "log/segmented_log.h"
 
 namespace capstan::engine {
+
+// More than calls are gathered for: a single command, which is a record by itself.
+inline constexpr uint64_t largeEntryBytes = 2ull << 20;
 
 class LogSink {
  public:
@@ -43,12 +46,16 @@ class LogStep {
     uint64_t bytes = 0;
   };
   void append(const raft::LogWrite& write);
+  void makeDurable();
   void cut(uint64_t indexMax);
 
   const std::unique_ptr<log::SegmentedLog> log;
   LogSink& sink;
   const uint64_t trailingBytes;
   const uint64_t markBytes;
+  uint64_t writtenNumber = 0;   // of the last record appended …
+  uint64_t reportedNumber = 0;  // … and of the last one reported as persisted
+  bool mustSync = false;        // what was appended since the last sync asks for one
   // Appending and cutting change what `read` looks through; the fsync does not, and is done without it.
   std::mutex mutex;
   std::vector<log::Entry> entries;

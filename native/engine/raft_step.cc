@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "codec/entry.h"
+#include "engine/log_step.h"
 
 namespace capstan::engine {
 namespace {
@@ -136,6 +137,8 @@ void RaftStep::proposeWaiting() {
     Proposal proposal = std::move(waiting.front());
     waiting.pop_front();
     reserved.fetch_sub(1, std::memory_order_relaxed);
+    // Those before it have a record of their own, which does not wait for the writing of this one.
+    if (proposal.entry.size() > largeEntryBytes) advance();
     ReplyAddress reply{proposal.worker, proposal.ticket, std::move(proposal.replySlots)};
     if (toldLeads) {
       propose(std::move(proposal.entry), std::move(reply));

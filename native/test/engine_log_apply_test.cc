@@ -61,6 +61,17 @@ TEST_F(EngineLogStep, syncsOnceForAllThatIsThere) {
   EXPECT_EQ(step->syncs(), 1u);
 }
 
+TEST_F(EngineLogStep, syncsWhatStandsBeforeALargeRecordFirst) {
+  std::vector<LogMail> mail;
+  mail.push_back(write(1, 1));
+  mail.push_back(write(2, 2));
+  mail.push_back(write(3, 3, true, largeEntryBytes + 1));
+  mail.push_back(write(4, 4));
+  step->run(mail);
+  EXPECT_EQ(sink.numbers, (std::vector<uint64_t>{2, 4}));
+  EXPECT_EQ(step->syncs(), 2u);
+}
+
 TEST_F(EngineLogStep, writesACommitWithoutWaitingForIt) {
   std::vector<LogMail> mail;
   mail.push_back(write(1, 1));
