@@ -399,10 +399,13 @@ void Disk::cutPower(Image& of) {
   }
 }
 
+// What makes a file longer is kept from its front: file systems note the new size when the bytes are written. Within
+// the size that was kept before, each sector is on its own.
 void Disk::keepSome(Inode& inode) {
   // One draw of the common sequence, whatever the file's bytes: those of RocksDB may differ between two runs.
   Random own(random.next());
   const uint64_t mode = own.below(4);
+  const uint64_t sizeBefore = inode.durable.size();
   if (mode == 0) {
     ++counters.lostFiles;
   } else if (mode == 1) {
@@ -414,7 +417,7 @@ void Disk::keepSome(Inode& inode) {
       const Inode::Change& change = inode.pending[at];
       if (change.setsSize) {
         if (at <= cut) applyChange(inode.durable, change);
-      } else if (mode == 2) {
+      } else if (mode == 2 || change.offset + change.bytes.size() > sizeBefore) {
         if (at > cut) continue;
         Inode::Change part{false, change.offset, change.bytes};
         if (at == cut) part.bytes.resize(own.below(change.bytes.size() + 1));
