@@ -1,4 +1,6 @@
-// The invariants of one run; see checker.h. Owns the comparing. Called by the watched node and by the clients.
+// The invariants of one run; see checker.h. Owns the comparing: of a replay with the first apply, of the node with its
+// shadow, of what is stored with the model, of a fetch with the acks before it. Called by the watched node and by the
+// clients.
 #include "sim/checker.h"
 
 #include <algorithm>

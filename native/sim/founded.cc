@@ -1,4 +1,6 @@
-// Founds a node on a disk without faults and keeps what it left; see founded.h. Owns nothing more. Called by the world.
+// Founds a node on a disk without faults and keeps what it left; see founded.h. Owns the one image of the process,
+// which is the same in every process, since all of its randomness is seeded. It never serves a client. Called by the
+// world. The founding itself is tried under faults by the runs that do not begin with it.
 #include "sim/founded.h"
 
 #include <utility>

@@ -1,4 +1,6 @@
-// The disk of a node that was founded and stopped, made once in a process. Owns the image. Most runs begin with it.
+// The disk of a node that was founded and killed, made once in a process, and what the state was founded with. Owns the
+// image. Most runs begin with a copy of it, since founding takes as long as some hundred steps. Called by the world.
+// Nothing changes it.
 #pragma once
 
 #include "fsm/state_machine.h"
