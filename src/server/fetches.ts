@@ -129,7 +129,7 @@ export class Fetches {
         if (count > 0 && jobs + fetch.jobs > jobsMax) break;
         // Without memory for the reply it waits for replies on their way; the first one goes where little is in use, since
         // then it can only be too large.
-        if (!this.budget.tryTake(fetch.replyBytes)) {
+        if (!this.budget.tryTakeFetch(fetch.replyBytes)) {
           if (this.proposedCount > 0 || this.budget.isAbove(aloneShareMax)) break;
           this.budget.take(fetch.replyBytes);
         }

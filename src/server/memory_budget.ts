@@ -5,7 +5,8 @@
 //   shared   [ granted to worker 0 | granted to worker 1 | … | free ]        whole grains, moved by Atomics
 //   a worker [ used ........ | granted but unused ]                          plain numbers of its own thread
 //
-// Large requests may fill a part of it only: so those with megabytes never keep out the many that ask for little.
+// Large requests may fill a part of it only: so those with megabytes never keep out the many that ask for little. Large
+// replies of fetches may fill a little more: else what is enqueued would keep out who takes it away.
 //
 // A worker takes and returns grains only when its own use crosses one, so the hot path touches no shared memory.
 
@@ -17,7 +18,8 @@ export const grainBytes = 256 * KiB;
 
 /** What is larger than a job of the largest default payload is large, and finds this share full already. */
 export const largeBytesMin = 2 * MiB;
-const largeShareMax = 0.8;
+const largeRequestShareMax = 0.6;
+const largeFetchShareMax = 0.85;
 
 /** Grains that a worker keeps although it does not use them, so that a steady load does not move them to and fro. */
 const keptGrains = 2;
@@ -34,7 +36,8 @@ export function createSharedBudget(): SharedArrayBuffer {
 export class MemoryBudget {
   private readonly shared: Int32Array;
   private readonly grainsMax: number;
-  private readonly largeGrainsMax: number;
+  private readonly largeRequestGrainsMax: number;
+  private readonly largeFetchGrainsMax: number;
   private grains = 0;
   private used = 0;
 
@@ -42,10 +45,9 @@ export class MemoryBudget {
     this.shared = new Int32Array(shared);
     this.grainsMax = Math.floor(bytesMax / grainBytes);
     // One that needs more than the share must still find room when nothing else is there.
-    this.largeGrainsMax = Math.max(
-      Math.floor(this.grainsMax * largeShareMax),
-      Math.min(this.grainsMax, largeGrainsMin),
-    );
+    const alone = Math.min(this.grainsMax, largeGrainsMin);
+    this.largeRequestGrainsMax = Math.max(Math.floor(this.grainsMax * largeRequestShareMax), alone);
+    this.largeFetchGrainsMax = Math.max(Math.floor(this.grainsMax * largeFetchShareMax), alone);
     assert(this.grainsMax > 0, "a memory budget holds at least one grain", { bytesMax });
   }
 
@@ -55,12 +57,12 @@ export class MemoryBudget {
 
   /** Counts `bytes` if they fit into what all workers may use; false: nothing was counted. */
   tryTake(bytes: number): boolean {
-    const used = this.used + bytes;
-    const grainsMax = bytes > largeBytesMin ? this.largeGrainsMax : this.grainsMax;
-    if (used > this.grains * grainBytes && !this.grow(Math.ceil(used / grainBytes) - this.grains, grainsMax))
-      return false;
-    this.used = used;
-    return true;
+    return this.takeWithin(bytes, bytes > largeBytesMin ? this.largeRequestGrainsMax : this.grainsMax);
+  }
+
+  /** The same for the reply of a fetch. */
+  tryTakeFetch(bytes: number): boolean {
+    return this.takeWithin(bytes, bytes > largeBytesMin ? this.largeFetchGrainsMax : this.grainsMax);
   }
 
   /** Counts bytes that exist already, over the limit if need be. */
@@ -86,6 +88,14 @@ export class MemoryBudget {
   close(): void {
     this.used = 0;
     this.shrink(this.grains);
+  }
+
+  private takeWithin(bytes: number, grainsMax: number): boolean {
+    const used = this.used + bytes;
+    if (used > this.grains * grainBytes && !this.grow(Math.ceil(used / grainBytes) - this.grains, grainsMax))
+      return false;
+    this.used = used;
+    return true;
   }
 
   private grow(more: number, grainsMax: number): boolean {
