@@ -8,7 +8,8 @@
 //     large    [ ........ ]────────────────────┘  one at a time
 //
 // A command larger than an entry's bytes goes alone, and others pass it while one such entry is under way: else a
-// client of megabytes would fill the pipe before everybody. Calls of one source keep their order all the same.
+// client of megabytes would fill the pipe before everybody. Where others did pass it, the next one leaves them the pipe
+// for as long as it took. Calls of one source keep their order all the same.
 //
 // Parked fetches that the writes of an entry will serve go along in it: one fsync for the job and for its lease.
 //
@@ -60,6 +61,9 @@ const retryAfterMs: ReadonlyMap<number, number> = new Map([
   [ErrorCode.shuttingDown, 1000],
 ]);
 
+/** The longest time that a large command leaves to others. */
+const pauseMsMax = 1000;
+
 /** One shard. With several, calls gather by shard, and a fetch over many asks one after another. */
 const shard = 0;
 
@@ -70,6 +74,10 @@ export class ApplyLoop {
   private readonly large: HandleQueue;
   private largePushed = 0;
   private largeIsUnderWay = false;
+  private largeSinceMs = 0;
+  private largeNotBeforeMs = 0;
+  private othersPassed = false;
+  private largePause: Timer | undefined;
   private writesPushed = 0;
   /** Writes that were there when the first large one came to its place go before it, so that order is kept. */
   private writesFirst = 0;
@@ -124,7 +132,7 @@ export class ApplyLoop {
     assert(at !== -1, "only an entry under way can be done", { ticket });
     const entry = this.underWay[at] as EntryUnderWay;
     // Order does not matter among entries under way.
-    if (entry.isLarge) this.largeIsUnderWay = false;
+    if (entry.isLarge) this.largeDone();
     const last = this.underWay.pop() as EntryUnderWay;
     if (last !== entry) this.underWay[at] = last;
     for (let index = 0; index < entry.fetchCount; index++) {
@@ -135,6 +143,7 @@ export class ApplyLoop {
 
   close(): void {
     this.window?.cancel();
+    this.largePause?.cancel();
   }
 
   /** False when nothing could be taken: fetches that wait for memory. */
@@ -165,6 +174,7 @@ export class ApplyLoop {
     if (ticket > 0) {
       fetches.proposed(this.handles, writeCount, fetchCount, ticket);
       this.remember(ticket, writeCount, fetchCount, false);
+      if (this.largeIsUnderWay) this.othersPassed = true;
     } else if (ticket < 0) {
       this.refuse(count, writeCount, -ticket);
     } else {
@@ -182,7 +192,26 @@ export class ApplyLoop {
 
   private mayTakeLarge(): boolean {
     if (this.large.length === 0 || this.writesPushed - this.writes.length < this.writesFirst) return false;
-    return !this.largeIsUnderWay || this.large.firstBytes <= this.options.entryBytesMax;
+    if (this.large.firstBytes <= this.options.entryBytesMax) return true;
+    return !this.largeIsUnderWay && !this.othersHaveTheirTime();
+  }
+
+  private othersHaveTheirTime(): boolean {
+    const { clock, wakeTurn } = this.options;
+    const leftMs = this.largeNotBeforeMs - clock.nowMs();
+    if (leftMs <= 0) return false;
+    this.largePause ??= clock.after(leftMs, () => {
+      this.largePause = undefined;
+      wakeTurn();
+    });
+    return true;
+  }
+
+  private largeDone(): void {
+    this.largeIsUnderWay = false;
+    const nowMs = this.options.clock.nowMs();
+    if (this.othersPassed) this.largeNotBeforeMs = nowMs + Math.min(nowMs - this.largeSinceMs, pauseMsMax);
+    this.othersPassed = false;
   }
 
   private proposeLarge(): boolean {
@@ -192,7 +221,10 @@ export class ApplyLoop {
     this.writesFirst = this.writesPushed;
     const ticket = native.propose(worker, shard, this.handles, count);
     if (ticket > 0) {
-      if (isLarge) this.largeIsUnderWay = true;
+      if (isLarge) {
+        this.largeIsUnderWay = true;
+        this.largeSinceMs = this.options.clock.nowMs();
+      }
       this.remember(ticket, count, 0, isLarge);
     } else if (ticket < 0) {
       this.refuse(count, count, -ticket);

@@ -84,6 +84,30 @@ describe("the apply loop", () => {
     assert.deepEqual(native.entries[5], [6], "nothing of it waits among the large ones");
   });
 
+  it("lets a large command leave others as much time as it took, where there are others", () => {
+    const other = { largeMark: 0 };
+    for (const handle of [1, 2, 3]) loop.addWrite(handle, 5000, 1, source);
+    loop.flush();
+    clock.advance(40);
+    loop.entryDone(1);
+    loop.flush();
+    assert.deepEqual(native.entries, [[1], [2]], "nobody else was there");
+    loop.addWrite(4, 10, 1, other);
+    loop.flush();
+    clock.advance(40);
+    loop.entryDone(2);
+    loop.flush();
+    assert.deepEqual(native.entries.slice(2), [[4]]);
+    clock.advance(39);
+    loop.flush();
+    assert.equal(native.entries.length, 3);
+    const before = turns;
+    clock.advance(1);
+    assert.equal(turns, before + 1, "the end of the pause is a turn");
+    loop.flush();
+    assert.deepEqual(native.entries[3], [3]);
+  });
+
   it("bounds an entry in bytes, commands and jobs, yet a larger command goes alone", () => {
     for (const [handle, bytes] of [
       [1, 600],
