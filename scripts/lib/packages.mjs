@@ -19,6 +19,8 @@ const needs = [
   { has: () => header("capnp/rpc-twoparty.h"), apt: "libcapnp-dev", brew: "capnp" },
   { has: () => header("rocksdb/db.h"), apt: "librocksdb-dev", brew: "rocksdb" },
   { has: () => header("gtest/gtest.h"), apt: "libgtest-dev", brew: "googletest" },
+  // A test watches the order of the server's system calls.
+  { has: () => program("strace"), apt: "strace", brew: "" },
   { has: () => header("xxhash.h"), apt: "libxxhash-dev", brew: "xxhash" },
   { has: () => cargoIsNewEnough(), apt: cargoPackage(), brew: "rust" },
 ];
