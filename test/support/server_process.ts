@@ -23,6 +23,8 @@ export interface ServerProcessOptions {
   environment?: Readonly<Record<string, string>>;
   /** Its limit of open files, soft and hard. */
   openFilesMax?: number;
+  /** A command that runs it, such as strace with its flags. */
+  under?: readonly string[];
 }
 
 export interface Exit {
@@ -38,13 +40,15 @@ export class ServerProcess {
   stderr = "";
   private readonly child: ChildProcess;
   private readonly ownsDirectory: boolean;
+  private readonly isUnder: boolean;
   private exit: Exit | undefined;
 
   constructor(options: ServerProcessOptions = {}) {
     this.ownsDirectory = options.dataDir === undefined;
+    this.isUnder = options.under !== undefined;
     this.dataDir = options.dataDir ?? temporaryDirectory();
     const flags = ["--data-dir", this.dataDir, "--rpc-listen", "127.0.0.1:0", ...(options.flags ?? [])];
-    const words = [process.execPath, capstan, "server", ...flags];
+    const words = [...(options.under ?? []), process.execPath, capstan, "server", ...flags];
     const [file, ...args] =
       options.openFilesMax === undefined
         ? words
@@ -96,7 +100,10 @@ export class ServerProcess {
   }
 
   kill(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
+    // Under another command it is not the child; it names itself once it is ready.
+    const own = this.isUnder ? /^capstan ready .* pid=(\d+)/m.exec(this.stdout)?.[1] : undefined;
+    if (own === undefined || this.hasExited) this.child.kill(signal);
+    else process.kill(Number(own), signal);
   }
 
   /** Stops it in order; fails unless it exits 0. */
