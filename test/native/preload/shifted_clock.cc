@@ -1,6 +1,7 @@
 // A wall clock that a test sets while the process runs (LD_PRELOAD): the real one plus an offset, which is read at
 // every call from a file of eight bytes (SHIFTED_CLOCK_FILE: signed nanoseconds, little-endian). The boot-time and the
-// monotonic clock are left alone, as a wall clock that is set leaves them. Compiled by test/support/preload.ts.
+// monotonic clock are left alone, as a wall clock that is set leaves them; with SHIFTED_CLOCK_BOOT the boot-time clock
+// moves too, for a test that must see the difference. Compiled by test/support/preload.ts.
 //
 // The kernel knows nothing of the offset, so a wait until an instant of the wall clock is done in short turns by
 // comparing with the clock that the process sees: as after a real jump, forward it ends at once, and back it goes on.
@@ -64,7 +65,9 @@ extern "C" {
 
 int clock_gettime(clockid_t clock, timespec* into) noexcept {
   const int status = realTime(clock, into);
-  if (status == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+  static const bool movesBoot = getenv("SHIFTED_CLOCK_BOOT") != nullptr;
+  const bool isWall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+  if (status == 0 && (isWall || (movesBoot && clock == CLOCK_BOOTTIME))) {
     *into = timeOf(nanoseconds(*into) + offset());
   }
   return status;
