@@ -14,10 +14,8 @@ test("a power cut loses nothing that was answered", async () => {
   }
 });
 
-for (const control of ["syncNever", "lyingDisk"] as const) {
-  test(`without durability (${control}) a power cut loses jobs, and the judge says so`, async () => {
-    const { violations } = await crashRounds({ kind: "power", rounds: 1, seed: 3, control });
-    const lost = violations.filter(({ text }) => /^promise 1: .* was answered ok and is lost$/.test(text));
-    assert.ok(lost.length > 0, JSON.stringify(violations));
-  });
-}
+test("without durability a power cut loses jobs, and the judge says so", async () => {
+  const { violations } = await crashRounds({ kind: "power", rounds: 1, seed: 3, control: "syncNever" });
+  const lost = violations.filter(({ text }) => /^promise 1: .* was answered ok and is lost$/.test(text));
+  assert.ok(lost.length > 0, JSON.stringify(violations.slice(0, 20)));
+});

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { CapstanClient, type Grant, type NewJob } from "../../src/client/index.js";
+import { CapstanClient, CapstanError, type Grant, type NewJob } from "../../src/client/index.js";
 import { type DeliveredJob, type History, type HistoryOperation, Recorder } from "./history.js";
 import { SeededRandom } from "./seeded_random.js";
 
@@ -23,6 +23,10 @@ export interface LoadOptions {
 export const loadQueues = ["orders", "letters", "fragile"] as const;
 const attemptsOfFragile = 3;
 const callsOfProducer = 2;
+/** What becomes of one grant after another; the others are acked. */
+const fates: readonly string[] = Array.from({ length: 24 }, (_, at) => {
+  return { 2: "fallDue", 5: "release", 8: "fail", 11: "extend", 14: "release", 17: "fail", 20: "extend" }[at] ?? "ack";
+});
 const drainMsMax = 120_000;
 
 export class HistoryLoad {
@@ -55,6 +59,11 @@ export class HistoryLoad {
     return this.sentCount;
   }
 
+  /** Jobs acked so far. */
+  get ended(): number {
+    return this.endedCount;
+  }
+
   /** Ends the loops; calls under way are finished first. */
   async stop(): Promise<void> {
     this.isStopping = true;
@@ -77,7 +86,7 @@ export class HistoryLoad {
       while (true) {
         const grant = await this.fetch(client, "drain", queue, 1000, 5000, 100);
         if (grant) await this.settle(client, "drain", "ack", grant.lease, idsOf(grant));
-        const { ready, leased, scheduled } = await client.getQueue(queue);
+        const { ready, leased, scheduled } = await client.getQueue(queue).catch(lost);
         if (ready + leased + scheduled === 0) break;
         assert.ok(performance.now() < giveUpMs, `${queue} is never empty: ${ready}, ${leased}, ${scheduled}`);
       }
@@ -86,7 +95,9 @@ export class HistoryLoad {
     for (const queue of loadQueues) {
       let after = "";
       do {
-        const page = await client.listDead(queue, { limit: 1000, payloadBytesMax: 64, ...(after && { after }) });
+        const page = await client
+          .listDead(queue, { limit: 1000, payloadBytesMax: 64, ...(after && { after }) })
+          .catch(lost);
         dead.push(...page.jobs.map((job) => keyOf(job.payload)));
         after = page.next;
       } while (after !== "");
@@ -136,23 +147,24 @@ export class HistoryLoad {
 
   private async work(client: CapstanClient, name: string, number: number): Promise<void> {
     const random = new SeededRandom(this.options.seed * 1000 + 500 + number);
-    while (!this.isStopping) {
+    for (let turn = number * 6; !this.isStopping; ) {
       const queue = loadQueues[random.between(0, 2)] as string;
       const grant = await this.fetch(client, name, queue, random.between(1, 32), random.between(500, 1500), 100);
       if (!grant) continue;
       const ids = idsOf(grant);
       const settle = (kind: "ack" | "fail" | "release", some: readonly string[]) =>
         some.length === 0 ? undefined : this.settle(client, name, kind, grant.lease, some);
-      const fate = random.next();
-      if (fate < 0.04) continue; // Falls due.
-      if (fate < 0.08) {
+      // In turn, so that a short run has them all.
+      const fate = fates[turn++ % fates.length];
+      if (fate === "fallDue") continue;
+      if (fate === "release") {
         await settle("release", ids);
-      } else if (fate < 0.16) {
+      } else if (fate === "fail") {
         const middle = random.between(0, ids.length);
         await settle("fail", ids.slice(middle));
         await settle("ack", ids.slice(0, middle));
       } else {
-        if (fate < 0.24) await this.extend(client, name, grant.lease, random.between(500, 2000));
+        if (fate === "extend") await this.extend(client, name, grant.lease, random.between(500, 2000));
         await settle("ack", ids);
       }
     }
@@ -216,6 +228,12 @@ export function countKinds(operations: readonly HistoryOperation[]): Record<stri
   const counts: Record<string, number> = {};
   for (const { kind, outcome } of operations) counts[`${kind} ${outcome}`] = (counts[`${kind} ${outcome}`] ?? 0) + 1;
   return counts;
+}
+
+/** Without durability even a queue may be gone. That its jobs are is the judge's to say. */
+function lost(error: unknown) {
+  if (!(error instanceof CapstanError) || error.code !== "notFound") throw error;
+  return { ready: 0, leased: 0, scheduled: 0, jobs: [], next: "" };
 }
 
 function idsOf(grant: Grant): string[] {
