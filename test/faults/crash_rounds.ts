@@ -13,13 +13,16 @@ import { preloadLibrary } from "../support/preload.js";
 import { SeededRandom } from "../support/seeded_random.js";
 import { ServerProcess, temporaryDirectory } from "../support/server_process.js";
 
+/** No sync at all; syncs of the log that keep nothing; syncs of the log's directory alone that keep nothing. */
+export type Control = "syncNever" | "lyingDisk" | "forgottenNames";
+
 export interface CrashOptions {
   /** `kill` leaves the page cache; `power` takes what was not synced. */
   readonly kind: "kill" | "power";
   readonly rounds: number;
   readonly seed: number;
   /** How a server without durability is made, which the judge must refuse. */
-  readonly control?: "syncNever" | "lyingDisk";
+  readonly control?: Control;
   readonly say?: (line: string) => void;
 }
 
@@ -36,8 +39,12 @@ export interface CrashReport {
 
 /** Small, so that the log is cut and the state flushed within a round. */
 const flags = ["--write-buffer-bytes", "4MiB", "--log-segment-bytes", "1MiB", "--log-trailing-bytes", "0"];
-const syncedByLog = "/log";
+const lies: Readonly<Partial<Record<Control, string>>> = { lyingDisk: "/log", forgottenNames: "/log$" };
+/** For a control: no flush, since its log must not end before what the state has applied. */
+const flagsOfControl = ["--log-segment-bytes", "1MiB"];
 const jobsOfRoundMin = 200;
+/** Enough for several segments, whose names are then forgotten. */
+const jobsOfControlMin = 2500;
 const progressMsMax = 60_000;
 
 export async function crashRounds(options: CrashOptions): Promise<CrashReport> {
@@ -104,7 +111,8 @@ class Run {
   private async round(round: number, load: HistoryLoad): Promise<void> {
     const { sent, ended } = load;
     await pause(this.random.between(200, 700));
-    await progress(load, sent, ended);
+    const jobsMin = this.options.control === "forgottenNames" ? jobsOfControlMin : jobsOfRoundMin;
+    await progress(load, sent + jobsMin, ended + jobsOfRoundMin / 2);
     await this.crash();
     // Recovery may be hit as well.
     for (let again = 0; this.random.chance(0.2) && again < 2 && this.options.control === undefined; again++) {
@@ -123,7 +131,7 @@ class Run {
    */
   private async found(): Promise<void> {
     if (this.options.control === undefined) return;
-    const server = new ServerProcess({ dataDir: this.dataDir });
+    const server = new ServerProcess({ dataDir: this.dataDir, flags: flagsOfControl });
     this.server = server;
     await server.ready();
     await server.stop();
@@ -133,12 +141,13 @@ class Run {
     const isPower = this.options.kind === "power";
     if (isPower) beginStore(this.dataDir, this.store);
     const disk = isPower ? diskEnvironment(this.dataDir, this.store, preloadLibrary("faulty_disk")) : {};
-    const lie: Record<string, string> = this.options.control === "lyingDisk" ? { FAULTY_DISK_LIE: syncedByLog } : {};
-    const never = this.options.control === "syncNever" ? ["--sync", "never"] : [];
+    const { control } = this.options;
+    const lie = control === undefined ? undefined : lies[control];
+    const never = control === "syncNever" ? ["--sync", "never"] : [];
     this.server = new ServerProcess({
       dataDir: this.dataDir,
-      flags: [...(this.options.control === undefined ? flags : []), ...never, "--rpc-listen", `unix:${this.socket}`],
-      environment: { ...disk, ...lie },
+      flags: [...(control === undefined ? flags : flagsOfControl), ...never, "--rpc-listen", `unix:${this.socket}`],
+      environment: { ...disk, ...(lie !== undefined && { FAULTY_DISK_LIE: lie }) },
     });
     return this.server;
   }
@@ -157,10 +166,10 @@ class Run {
 }
 
 /** Waits until much was answered since, however slow the machine is: a round without load shows nothing. */
-async function progress(load: HistoryLoad, sentBefore: number, endedBefore: number): Promise<void> {
+async function progress(load: HistoryLoad, sentMin: number, endedMin: number): Promise<void> {
   const giveUpMs = performance.now() + progressMsMax;
-  while (load.sent < sentBefore + jobsOfRoundMin || load.ended < endedBefore + jobsOfRoundMin / 2) {
-    assert.ok(performance.now() < giveUpMs, `in a whole round only ${load.sent - sentBefore} jobs were answered`);
+  while (load.sent < sentMin || load.ended < endedMin) {
+    assert.ok(performance.now() < giveUpMs, `a whole round brought it to ${load.sent} of ${sentMin} jobs`);
     await pause(5);
   }
 }

@@ -45,7 +45,7 @@ const parts: Readonly<Record<string, Part>> = {
   },
   control: async (say, number) => {
     const controls = [];
-    for (const control of ["syncNever", "lyingDisk"] as const) {
+    for (const control of ["syncNever", "lyingDisk", "forgottenNames"] as const) {
       const common = { kind: "power", rounds: 1, seed: number("seed"), control } as const;
       const { violations, ...report } = await crashRounds({ ...common, ...(say && { say }) });
       controls.push({ control, lost: violations.filter(({ promise }) => promise === 1).length, ...report });

@@ -7,7 +7,8 @@
 //     FAULTY_DISK_STORE   the store; without it every sync goes to the real disk
 //     FAULTY_DISK_SYNC_US how long a sync into the store takes
 //     FAULTY_DISK_FAIL    TEXT:N  the Nth sync of a path that holds TEXT fails with EIO, and so does each later one
-//     FAULTY_DISK_LIE     TEXT    syncs of such paths report success and keep nothing
+//     FAULTY_DISK_LIE     TEXT    syncs of such paths report success and keep nothing; with $ at its end, of paths that
+//                         end so
 //
 //     store/files/ID   what is durable of a file       ID: inode number, dot, how often the number was given out
 //     store/dirs/ID    what is durable of a directory: a line `f ID NAME` or `d ID NAME` for each entry
@@ -144,6 +145,14 @@ void track(int descriptor, const char* path, bool isNew, bool isEmptied) {
   disk().open[descriptor].store(node, std::memory_order_release);
 }
 
+bool isLie(const std::string& path) {
+  const std::string& text = disk().lieText;
+  if (text.empty()) return false;
+  if (text.back() != '$') return path.find(text) != std::string::npos;
+  const size_t bytes = text.size() - 1;
+  return path.size() >= bytes && path.compare(path.size() - bytes, bytes, text, 0, bytes) == 0;
+}
+
 Node* nodeAt(int descriptor) {
   if (descriptor < 0 || descriptor >= descriptorsMax) return nullptr;
   return disk().open[descriptor].load(std::memory_order_acquire);
@@ -222,7 +231,7 @@ int synced(int descriptor, const char* name) {
     errno = EIO;
     return -1;
   }
-  if (!all.lieText.empty() && node->path.find(all.lieText) != std::string::npos) return 0;
+  if (isLie(node->path)) return 0;
   if (all.store.empty()) return real<SyncFunction>(name)(descriptor);
   if (all.syncUs > 0) usleep(all.syncUs);
   struct stat about;
