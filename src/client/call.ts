@@ -37,7 +37,11 @@ export class Call<T> implements OutgoingCall {
   readonly settings: CallSettings;
   readonly key: string;
   readonly startedMs: number;
-  readonly deadlineMs: number;
+  /**
+   * Sent, it has the timeout for the answer beyond the time that the server may wait for jobs. While no server has it
+   * there is no answer to wait for, so only the longer of the two counts.
+   */
+  deadlineMs: number;
   /** In the order of their starts. */
   readonly order: number;
   state: CallState = "waiting";
@@ -72,7 +76,7 @@ export class Call<T> implements OutgoingCall {
     this.key = options.idempotencyKey ?? "";
     this.order = order;
     this.startedMs = performance.now();
-    this.deadlineMs = this.startedMs + settings.timeoutMs + operation.waitMs;
+    this.deadlineMs = this.unsentDeadlineMs;
     this.resolve = resolve;
     this.reject = reject;
     this.signal = options.signal;
@@ -81,6 +85,25 @@ export class Call<T> implements OutgoingCall {
 
   get method(): number {
     return this.operation.method;
+  }
+
+  private get unsentDeadlineMs(): number {
+    return this.startedMs + Math.max(this.settings.timeoutMs, this.operation.waitMs);
+  }
+
+  /** A server has it. */
+  sent(connection: Connection, question: number): void {
+    this.question = question;
+    this.connection = connection;
+    this.state = "sent";
+    this.sentMs = performance.now();
+    this.deadlineMs = this.startedMs + this.settings.timeoutMs + this.operation.waitMs;
+  }
+
+  /** No server has it any more. */
+  wait(): void {
+    this.state = "waiting";
+    this.deadlineMs = this.unsentDeadlineMs;
   }
 
   get wantsSession(): boolean {

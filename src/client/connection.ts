@@ -221,7 +221,8 @@ export class Connection {
       this.splitter.push(chunk, this.takeFrame);
     } catch (error) {
       // Whatever it is, the bytes of the server led to it.
-      this.fault(error instanceof CapstanError ? error : protocolFault(String(error)));
+      const fault = error instanceof CapstanError ? error : protocolFault(String(error));
+      this.fault(this.answers === 0 && fault.code === "protocol" ? stranger(this.address, fault) : fault);
     }
     if (!this.isClosed) this.events.room(this);
   }
@@ -307,6 +308,12 @@ function infoCall(done: (info: ServerInfo | null) => void, fail: (error: Capstan
       }
     },
   };
+}
+
+/** What it said first cannot be read: most likely something else listens there. */
+function stranger(address: Address, fault: CapstanError): CapstanError {
+  const what = "what answers does not speak Cap'n Proto RPC; is this Capstan's RPC address?";
+  return new CapstanError("protocol", `${address.text}: ${what} (${fault.message})`, { cause: fault });
 }
 
 function unreachable(address: Address, what: string, cause?: unknown): CapstanError {

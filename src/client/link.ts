@@ -207,7 +207,6 @@ export class Link implements CallOwner, DialerEvents {
       const call = new Call(this, operation, options, this.settingsOf(options), order, resolve, reject) as AnyCall;
       this.live.add(call);
       if (this.live.size === 1) this.setRef();
-      this.deadlines.add(call);
       this.wait(call);
       this.pump();
     });
@@ -254,7 +253,8 @@ export class Link implements CallOwner, DialerEvents {
 
   /** Behind those that wait already. */
   private wait(call: AnyCall): void {
-    call.state = "waiting";
+    call.wait();
+    this.deadlines.add(call);
     if (call.order === internalOrder) {
       this.waitAgain([call]);
       return;
@@ -266,7 +266,10 @@ export class Link implements CallOwner, DialerEvents {
 
   /** At the places that their starts give them; those that ended while they waited leave. */
   private waitAgain(calls: readonly AnyCall[]): void {
-    for (const call of calls) call.state = "waiting";
+    for (const call of calls) {
+      call.wait();
+      this.deadlines.add(call);
+    }
     const waiting = this.waiting.slice(this.waitingAt).filter((call) => call.state === "waiting");
     this.waiting = [...calls, ...waiting].sort((a, b) => a.order - b.order);
     this.waitingAt = 0;
@@ -274,10 +277,7 @@ export class Link implements CallOwner, DialerEvents {
 
   private send(connection: Connection, call: AnyCall): void {
     try {
-      call.question = connection.send(call);
-      call.connection = connection;
-      call.state = "sent";
-      call.sentMs = performance.now();
+      call.sent(connection, connection.send(call));
     } catch (error) {
       call.session?.lost(call.sequence);
       this.ended(call);
@@ -381,7 +381,7 @@ export class Link implements CallOwner, DialerEvents {
   }
 
   private expiry(call: AnyCall): CapstanError {
-    const limit = `within ${call.settings.timeoutMs + call.operation.waitMs} ms`;
+    const limit = `within ${Math.round(call.deadlineMs - call.startedMs)} ms`;
     if (call.operation.kind !== "read" && (call.state === "sent" || call.isDoubtful)) {
       return outcomeUnknown(`no answer ${limit}`, this.lastFailure ?? undefined);
     }

@@ -2,7 +2,9 @@
 // sequence, honest `unknown` without one, several addresses, the pinned cluster.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -71,6 +73,17 @@ describe("a lost connection", { timeout: 60_000 }, () => {
     assert.ok(again.request(schema.FetchRequest).getWaitMs() <= 60_000n);
     again.respond(schema.FetchResponse, () => {});
     assert.equal(await fetched, null);
+  });
+
+  it("a waiting fetch whose server is gone ends when its wait is over", async () => {
+    const client = make();
+    const fetched = rejection(client.fetch("q", { waitMs: 300, timeoutMs: 200 }));
+    const call = await server.next("fetch");
+    await server.close();
+    call.connection.destroy();
+    const error = await fetched;
+    assert.equal(error.code, "unknown", "it was sent, and may have been granted");
+    assert.match(error.message, /within 300 ms/, "the time of an answer is not added");
   });
 
   it("without a session a write is unknown and a read is asked again", async () => {
@@ -243,6 +256,20 @@ describe("several addresses", { timeout: 60_000 }, () => {
     const error = await rejection(client.enqueue("q", { payload: "1" }, { timeoutMs: 50 }));
     assert.equal(error.code, "connection");
     assert.match(error.message, /ENOENT|ECONNREFUSED/);
+  });
+
+  it("that are not Capstan's are said to be something else", async () => {
+    const http = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(0, "127.0.0.1");
+    await once(http, "listening");
+    try {
+      const address = `127.0.0.1:${(http.address() as AddressInfo).port}`;
+      const error = await rejection(make({ addresses: [address] }).connect());
+      assert.equal(error.code, "protocol");
+      assert.ok(error.message.startsWith(`${address}: what answers does not speak Cap'n Proto RPC`), error.message);
+      assert.match(error.message, /is this Capstan's RPC address\?/);
+    } finally {
+      http.close();
+    }
   });
 
   it("that cannot be read are refused when the client is made", () => {
