@@ -118,7 +118,7 @@ function within(least: number, most: number): (text: string) => number {
 
 function directory(text: string): string {
   if (!(statSync(text, { throwIfNoEntry: false })?.isDirectory() ?? false)) {
-    throw new InvalidArgumentError("It is a directory that exists.");
+    throw new InvalidArgumentError(`There is no such directory: mkdir -p ${text}`);
   }
   return text;
 }

@@ -15,6 +15,9 @@ export interface WorkerPoolOptions {
   failed: (number: number, error: Error) => void;
 }
 
+/** A sign of life comes each second; a loop that owes two of them hangs. */
+const silentMsMax = 2500;
+
 interface Listener {
   thread: Worker;
   started: Promise<void>;
@@ -24,7 +27,7 @@ interface Listener {
 export class WorkerPool {
   private readonly listeners: Listener[];
   private readonly heartbeats: Int32Array;
-  private lastBeats: number[] = [];
+  private readonly lastBeats: { beat: number; seenMs: number }[] = [];
 
   constructor(private readonly options: WorkerPoolOptions) {
     const { config } = options;
@@ -63,12 +66,14 @@ export class WorkerPool {
     this.tell({ kind: "logLevel", level });
   }
 
-  /** Whether every event loop has turned since this was last asked. */
-  isAlive(): boolean {
-    const beats = this.listeners.map((_, index) => Atomics.load(this.heartbeats, index));
-    const isAlive = beats.every((beat, index) => beat !== this.lastBeats[index]);
-    this.lastBeats = beats;
-    return isAlive;
+  /** Whether every event loop has turned lately, however often this is asked. */
+  isAlive(nowMs = performance.now()): boolean {
+    for (let index = 0; index < this.listeners.length; index++) {
+      const beat = Atomics.load(this.heartbeats, index);
+      const last = this.lastBeats[index];
+      if (last?.beat !== beat) this.lastBeats[index] = { beat, seenMs: nowMs };
+    }
+    return this.lastBeats.every(({ seenMs }) => nowMs - seenMs <= silentMsMax);
   }
 
   private tell(message: ToWorker): void {

@@ -45,10 +45,13 @@ export class Systemd {
   }
 }
 
-/** How often to report: twice within what systemd allows, and never faster than the signs of life come. */
+/** Timers are no finer. */
+const watchdogMsMin = 1;
+
+/** How often to report: twice within what systemd allows, however short that is. */
 export function watchdogMs(environment: Readonly<Record<string, string | undefined>>): number | undefined {
   const us = Number(environment["WATCHDOG_USEC"]);
   const pid = environment["WATCHDOG_PID"];
   if (!Number.isSafeInteger(us) || us <= 0 || (pid !== undefined && pid !== String(process.pid))) return undefined;
-  return Math.max(1500, Math.floor(us / 2000));
+  return Math.max(watchdogMsMin, Math.floor(us / 2000));
 }

@@ -30,5 +30,7 @@ describe("systemd", () => {
     assert.equal(watchdogMs({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: String(process.pid) }), 15_000);
     assert.equal(watchdogMs({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "1" }), undefined);
     assert.equal(watchdogMs({ WATCHDOG_USEC: "soon" }), undefined);
+    assert.equal(watchdogMs({ WATCHDOG_USEC: "1000000" }), 500, "however short it is");
+    assert.equal(watchdogMs({ WATCHDOG_USEC: "1" }), 1);
   });
 });
