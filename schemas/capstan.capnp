@@ -42,7 +42,8 @@ struct Status {
 }
 
 struct RequestId {
-  # Makes a retry safe: the same (session, sequence) is carried out once and answered with the same result.
+  # Makes a retry safe: the same (session, sequence) is carried out once and answered with the same result. Another
+  # request under a sequence that was used is refused as idempotencyConflict.
   session @0 :UInt64;             # 0: no session
   sequence @1 :UInt64;            # 1, 2, 3 … chosen by the client
   lowestUnanswered @2 :UInt64;    # every result below it was received

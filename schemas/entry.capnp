@@ -42,7 +42,7 @@ struct Command {
   # except where NewJob says "the queue's setting". The `request` inside the operation's struct is left null.
   tenant @0 :Text;                     # empty: default
   request @1 :Api.RequestId;
-  requestDigest @2 :Data;              # 16 bytes over the operation, present with an idempotency key
+  requestDigest @2 :Data;              # 16 bytes over the operation, present with a session or an idempotency key
   mayPark @3 :Bool;                    # a fetch that will wait when it comes out empty: stores no result
   union {
     none @4 :Void;

@@ -22,7 +22,7 @@ enum ErrorCode {
   unsupported @7 $summary("This server does not know the operation or the version asked for.");
   sessionExpired @8 $summary("The session is unknown or over; open a new one. The request was not carried out.");
   requestForgotten @9 $summary("The result of this request is no longer kept; it will not be carried out again.");
-  idempotencyConflict @10 $summary("The idempotency key was used before with a different request.");
+  idempotencyConflict @10 $summary("The idempotency key, or the sequence of the session, was used before with a different request.");
   crossShard @11 $summary("The command touches queues of more than one shard; give them a common {tag} or split it.");
   refused @12 $summary("Another part of the exchange was refused and requireAcks was set, so nothing was applied.");
   limitReached @13 $summary("A replicated limit (queues, lanes, groups, sessions) is reached; remove some first.");

@@ -78,8 +78,10 @@ void resolveInto(schema::FetchRequest::Builder fetch, const ResolvedFetch& resol
   fetch.setJobsMax(resolved.jobsMax);
   fetch.setBytesMax(resolved.bytesMax);
   fetch.setLeaseMs(resolved.leaseMs);
-  fetch.setWaitMs(0);  // waiting is the server's; the command says mayPark
 }
+
+// Waiting is the server's, and the command says mayPark; a retry waits for what is left, and is the same request.
+void leaveWaitOut(schema::FetchRequest::Builder fetch) { fetch.setWaitMs(0); }
 
 void cutReasons(schema::FailRequest::Builder fail) {
   for (auto job : fail.getJobs()) {
@@ -103,13 +105,15 @@ void setDigest(schema::Command::Builder command, Builder operation) {
   command.setRequestDigest(capnp::Data::Reader(digest, 16));
 }
 
-// The request id moves from the operation to the command; then what the digest covers is the operation alone.
+// The request id moves from the operation to the command; then what the digest covers is the operation alone, as it was
+// asked: defaults that are filled in later may be others when it is asked again.
 template <class Builder>
-void finish(schema::Command::Builder command, Builder operation) {
+void takeRequestId(schema::Command::Builder command, Builder operation) {
   if (!operation.hasRequest()) return;
   command.setRequest(operation.asReader().getRequest());
   operation.disownRequest();
-  if (command.asReader().getRequest().getIdempotencyKey().size() > 0) setDigest(command, operation);
+  const auto id = command.asReader().getRequest();
+  if (id.getSession() != 0 || id.getIdempotencyKey().size() > 0) setDigest(command, operation);
 }
 
 void buildAdd(schema::EnqueueRequest::Builder enqueue, schema::compat::AddRequest::Reader body, const Limits& limits) {
@@ -147,43 +151,45 @@ void buildQueueber(schema::Command::Builder command, const Request& request, con
 void buildExchange(schema::Command::Builder command, const Request& request, const Limits& limits) {
   command.setExchange(request.body<schema::ExchangeRequest>());
   auto exchange = command.getExchange();
+  if (exchange.hasFetch()) leaveWaitOut(exchange.getFetch());
+  takeRequestId(command, exchange);
   for (auto fail : exchange.getFails()) cutReasons(fail);
   for (auto extend : exchange.getExtends()) extend.setLeaseMs(resolveExtension(extend.asReader(), limits));
   if (exchange.hasFetch()) {
     auto fetch = exchange.getFetch();
     resolveInto(fetch, resolve(fetch.asReader(), limits));
   }
-  finish(command, exchange);
 }
 
 void buildCommand(schema::Command::Builder command, const Request& request, const Limits& limits) {
   switch (request.method) {
     case Method::enqueue:
       command.setEnqueue(request.body<schema::EnqueueRequest>());
-      return finish(command, command.getEnqueue());
+      return takeRequestId(command, command.getEnqueue());
     case Method::fetch: {
       const auto body = request.body<schema::FetchRequest>();
       command.setFetch(body);
-      resolveInto(command.getFetch(), resolve(body, limits));
       command.setMayPark(request.waitMs > 0);
-      return finish(command, command.getFetch());
+      leaveWaitOut(command.getFetch());
+      takeRequestId(command, command.getFetch());
+      return resolveInto(command.getFetch(), resolve(body, limits));
     }
     case Method::ack:
       command.setAck(request.body<schema::AckRequest>());
-      return finish(command, command.getAck());
+      return takeRequestId(command, command.getAck());
     case Method::fail:
       command.setFail(request.body<schema::FailRequest>());
-      cutReasons(command.getFail());
-      return finish(command, command.getFail());
+      takeRequestId(command, command.getFail());
+      return cutReasons(command.getFail());
     case Method::extend: {
       const auto body = request.body<schema::ExtendRequest>();
       command.setExtend(body);
-      command.getExtend().setLeaseMs(resolveExtension(body, limits));
-      return finish(command, command.getExtend());
+      takeRequestId(command, command.getExtend());
+      return command.getExtend().setLeaseMs(resolveExtension(body, limits));
     }
     case Method::release:
       command.setRelease(request.body<schema::ReleaseRequest>());
-      return finish(command, command.getRelease());
+      return takeRequestId(command, command.getRelease());
     case Method::exchange:
       return buildExchange(command, request, limits);
     case Method::openSession: {
@@ -196,19 +202,19 @@ void buildCommand(schema::Command::Builder command, const Request& request, cons
       return command.setCloseSession(request.body<schema::CloseSessionRequest>());
     case Method::setQueue:
       command.setSetQueue(request.body<schema::SetQueueRequest>());
-      return finish(command, command.getSetQueue());
+      return takeRequestId(command, command.getSetQueue());
     case Method::deleteQueue:
       command.setDeleteQueue(request.body<schema::DeleteQueueRequest>());
-      return finish(command, command.getDeleteQueue());
+      return takeRequestId(command, command.getDeleteQueue());
     case Method::deleteJobs:
       command.setDeleteJobs(request.body<schema::DeleteJobsRequest>());
-      return finish(command, command.getDeleteJobs());
+      return takeRequestId(command, command.getDeleteJobs());
     case Method::redriveDead:
       command.setRedriveDead(request.body<schema::DeadRequest>());
-      return finish(command, command.getRedriveDead());
+      return takeRequestId(command, command.getRedriveDead());
     case Method::deleteDead:
       command.setDeleteDead(request.body<schema::DeadRequest>());
-      return finish(command, command.getDeleteDead());
+      return takeRequestId(command, command.getDeleteDead());
     default:
       CAPSTAN_ASSERT(isQueueber(request.method), static_cast<uint16_t>(request.method));
       return buildQueueber(command, request, limits);

@@ -129,7 +129,7 @@ void fetchAll(Change& change, std::vector<Caller>& callers) {
 
 void regrant(Change& change, CommandResult& result) {
   Lease* lease = change.state.findLease(result.lease);
-  if (lease == nullptr || lease->row.deadlineMs <= change.nowMs()) {
+  if (lease == nullptr || lease->open == 0 || lease->row.deadlineMs <= change.nowMs()) {
     result.lease = LeaseId{};
     result.token = 0;
     result.leaseMs = 0;

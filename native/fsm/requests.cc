@@ -91,8 +91,7 @@ void noteReceived(Change& change, uint64_t number, schema::RequestId::Reader id)
   }
 }
 
-CommandResult storedResult(Change& change, std::string_view bytes) {
-  CommandResult result = decodeResult(bytes);
+CommandResult givenAgain(Change& change, CommandResult result) {
   if (!result.lease.isZero()) regrant(change, result);
   for (CommandResult& part : result.parts) {
     if (!part.lease.isZero()) regrant(change, part);
@@ -100,7 +99,23 @@ CommandResult storedResult(Change& change, std::string_view bytes) {
   return result;
 }
 
-std::optional<CommandResult> admitSequence(Change& change, schema::RequestId::Reader id) {
+// Digests that are both known and differ are of two requests.
+bool isAnother(std::string_view stored, schema::Command::Reader command) {
+  const std::string_view digest = codec::viewOf(command.getRequestDigest());
+  return !stored.empty() && !digest.empty() && stored != digest;
+}
+
+// The lowest sequence always goes: all others may be waiting for it, and with it the session holds one result more at
+// most than its limit says.
+bool isFull(const Change& change, const Session& session, uint64_t sequence) {
+  const SessionRow& row = session.row;
+  if (sequence == row.lowest) return false;
+  return uint64_t{row.results} + session.awaited >= change.limits.sessionResultsMax ||
+         row.resultBytes >= change.limits.sessionResultBytesMax || row.received.size() >= rangesMax;
+}
+
+std::optional<CommandResult> admitSequence(Change& change, schema::Command::Reader command) {
+  const auto id = command.getRequest();
   const uint64_t number = id.getSession();
   if (!change.state.sessions.contains(number)) {
     return refuse(ErrorCode::SESSION_EXPIRED, "the session is unknown or over; the request was not carried out",
@@ -115,11 +130,14 @@ std::optional<CommandResult> admitSequence(Change& change, schema::RequestId::Re
                   "request.sequence");
   }
   if (const auto row = change.rows.get(Family::sessions, storage::sessionKey(number, sequence))) {
-    return storedResult(change, *row);
+    SessionResult stored = decodeSessionResult(*row);
+    if (isAnother(stored.digest, command)) {
+      return refuse(ErrorCode::IDEMPOTENCY_CONFLICT, "the sequence was used before with a different request",
+                    "request.sequence");
+    }
+    return givenAgain(change, std::move(stored.result));
   }
-  const uint64_t results = uint64_t{session.results} + change.state.sessions.at(number).awaited;
-  if (results >= change.limits.sessionResultsMax || session.resultBytes >= change.limits.sessionResultBytesMax ||
-      session.received.size() >= rangesMax) {
+  if (isFull(change, change.state.sessions.at(number), sequence)) {
     return refuse(ErrorCode::BUSY, "the session has too many results that were not received", "request.session",
                   busyRetryMs);
   }
@@ -136,11 +154,23 @@ std::optional<CommandResult> admitKey(Change& change, std::string_view tenant, s
     return refuse(ErrorCode::IDEMPOTENCY_CONFLICT, "the idempotency key was used before with a different request",
                   "request.idempotencyKey");
   }
-  return storedResult(change, row.result);
+  return givenAgain(change, decodeResult(row.result));
 }
 
 bool hasSession(schema::RequestId::Reader id) { return id.getSession() != 0; }
 bool hasKey(schema::RequestId::Reader id) { return id.getIdempotencyKey().size() > 0; }
+
+// A later command of the entry may have said that nobody waits for it any more.
+void keepInSession(Change& change, schema::Command::Reader command, std::string_view encodedResult) {
+  const auto id = command.getRequest();
+  const auto session = change.state.sessions.find(id.getSession());
+  if (session == change.state.sessions.end() || isReceived(session->second.row, id.getSequence())) return;
+  SessionRow& row = change.touchSession(id.getSession()).row;
+  const std::string bytes = encodeSessionResult(encodedResult, codec::viewOf(command.getRequestDigest()));
+  change.rows.put(Family::sessions, storage::sessionKey(id.getSession(), id.getSequence()), bytes);
+  ++row.results;
+  row.resultBytes += bytes.size();
+}
 
 // A refusal that asks for another try is no result: the next try must be carried out.
 bool isResult(const CommandResult& result) {
@@ -157,10 +187,13 @@ bool hasRequestId(schema::Command::Reader command) {
 Admission admit(Change& change, std::string_view tenant, schema::Command::Reader command) {
   const auto id = command.getRequest();
   std::optional<CommandResult> known;
-  if (hasSession(id)) known = admitSequence(change, id);
-  if (!known && hasKey(id)) known = admitKey(change, tenant, command);
-  if (known) return {false, std::move(*known)};
-  return {true, {}};
+  if (hasSession(id)) known = admitSequence(change, command);
+  if (known || !hasKey(id)) return {!known, known ? std::move(*known) : CommandResult()};
+  known = admitKey(change, tenant, command);
+  if (!known) return {true, {}};
+  // It is the answer of this sequence too, and stays that when the key is forgotten.
+  if (hasSession(id)) keepInSession(change, command, encodeResult(*known));
+  return {false, std::move(*known)};
 }
 
 void awaitResult(Change& change, schema::Command::Reader command) {
@@ -177,13 +210,7 @@ void remember(Change& change, std::string_view tenant, schema::Command::Reader c
   // A fetch that will wait is tried again by the server under the same id.
   if (command.getMayPark() && result.code == ErrorCode::OK && result.lease.isZero()) return;
   const std::string bytes = encodeResult(result);
-  // A later command of the entry may have said that nobody waits for it any more.
-  if (isOpen && !isReceived(session->second.row, id.getSequence())) {
-    SessionRow& row = change.touchSession(id.getSession()).row;
-    change.rows.put(Family::sessions, storage::sessionKey(id.getSession(), id.getSequence()), bytes);
-    ++row.results;
-    row.resultBytes += bytes.size();
-  }
+  if (isOpen) keepInSession(change, command, bytes);
   if (hasKey(id) && result.code == ErrorCode::OK) {
     const std::string key = storage::requestKey(tenant, codec::viewOf(id.getIdempotencyKey()));
     const uint64_t untilMs = change.nowMs() + change.limits.idempotencyKeepMs;

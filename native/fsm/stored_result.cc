@@ -5,6 +5,11 @@
 #include "fsm/rows.h"
 
 namespace capstan::fsm {
+namespace {
+
+CommandResult readResult(RowReader& reader);
+
+}  // namespace
 
 std::string encodeResult(const CommandResult& result) {
   RowWriter row;
@@ -26,6 +31,26 @@ std::string encodeResult(const CommandResult& result) {
 
 CommandResult decodeResult(std::string_view bytes) {
   RowReader reader(bytes);
+  return readResult(reader);
+}
+
+std::string encodeSessionResult(std::string_view encodedResult, std::string_view digest) {
+  std::string row(encodedResult);
+  row.append(digest);
+  return row;
+}
+
+SessionResult decodeSessionResult(std::string_view bytes) {
+  RowReader reader(bytes);
+  SessionResult row;
+  row.result = readResult(reader);
+  row.digest = reader.remaining();
+  return row;
+}
+
+namespace {
+
+CommandResult readResult(RowReader& reader) {
   CommandResult result;
   result.code = static_cast<schema::ErrorCode>(reader.number<uint16_t>());
   if (reader.number<uint8_t>() != 0) {
@@ -54,5 +79,7 @@ CommandResult decodeResult(std::string_view bytes) {
   for (uint32_t at = 0; at < parts; ++at) result.parts.push_back(decodeResult(reader.text()));
   return result;
 }
+
+}  // namespace
 
 }  // namespace capstan::fsm

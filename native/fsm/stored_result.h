@@ -12,4 +12,13 @@ namespace capstan::fsm {
 std::string encodeResult(const CommandResult& result);
 CommandResult decodeResult(std::string_view bytes);
 
+// A row of `sessions`: the result, then the digest of the request it answers. A row that was written before digests
+// were kept has none.
+struct SessionResult {
+  CommandResult result;
+  std::string digest;
+};
+std::string encodeSessionResult(std::string_view encodedResult, std::string_view digest);
+SessionResult decodeSessionResult(std::string_view bytes);
+
 }  // namespace capstan::fsm

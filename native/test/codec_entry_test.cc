@@ -4,6 +4,7 @@
 
 #include "codec/entry.h"
 #include "codec/read_request.h"
+#include "codec/views.h"
 #include "test/codec_support.h"
 
 namespace capstan::codec {
@@ -99,7 +100,34 @@ TEST(CodecEntry, fillsInDefaultsAndMovesTheRequestId) {
   EXPECT_EQ(command.getFetch().getJobsMax(), 1u);
   EXPECT_EQ(command.getFetch().getBytesMax(), 4u << 20);
   EXPECT_EQ(command.getFetch().getLeaseMs(), 30'000u);
-  EXPECT_EQ(command.getRequestDigest().size(), 0u);
+  EXPECT_EQ(command.getRequestDigest().size(), 16u);
+}
+
+TEST(CodecEntry, aRetryWithLessWaitOrOtherDefaultsIsTheSameRequest) {
+  const auto fetchOf = [](uint64_t waitMs, uint32_t jobsMax) {
+    return requestOf<schema::FetchRequest>(Method::fetch,
+                                           [&](auto body) {
+                                             body.initQueues(1).set(0, "q");
+                                             body.setWaitMs(waitMs);
+                                             body.setJobsMax(jobsMax);
+                                             body.initRequest().setSession(9);
+                                             body.getRequest().setSequence(4);
+                                           })
+        .take();
+  };
+  const std::string one = digestOf(*fetchOf(5000, 0));
+  EXPECT_EQ(one.size(), 16u);
+  EXPECT_EQ(one, digestOf(*fetchOf(10, 0)));
+  EXPECT_NE(one, digestOf(*fetchOf(5000, 7)));
+  const auto fetch = fetchOf(5000, 0);
+  const Request* requests[] = {fetch.get()};
+  Limits limits;
+  limits.leaseMsDefault = 77'000;
+  const std::vector<uint8_t> entry = buildEntry(requests, defaultTenant, limits);
+  const OpenEntry opened = openEntry(entry).take();
+  const auto command = opened.root().getCommands()[0];
+  EXPECT_EQ(command.getFetch().getLeaseMs(), 77'000u);
+  EXPECT_EQ(viewOf(command.getRequestDigest()), one);
 }
 
 TEST(CodecEntry, aDigestDependsOnWhatIsAskedAlone) {

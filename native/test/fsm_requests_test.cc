@@ -104,6 +104,58 @@ TEST(FsmSession, resultsAreBounded) {
   EXPECT_EQ(enqueueOnce(node, {session, 4, 2}).code, ErrorCode::OK) << "one was received";
 }
 
+TEST(FsmSession, theLowestUnansweredAlwaysGoes) {
+  Node node;
+  node.limits.stateLimits.sessionResultsMax = 3;
+  const uint64_t session = openSession(node);
+  for (uint64_t sequence = 2; sequence <= 4; ++sequence)
+    EXPECT_EQ(enqueueOnce(node, {session, sequence}).code, ErrorCode::OK);
+  EXPECT_EQ(enqueueOnce(node, {session, 5}).code, ErrorCode::BUSY);
+  EXPECT_EQ(enqueueOnce(node, {session, 1}).code, ErrorCode::OK) << "it came last, and all others wait for it";
+  EXPECT_EQ(enqueueOnce(node, {session, 5}).code, ErrorCode::BUSY);
+  EXPECT_EQ(enqueueOnce(node, {session, 5, 3}).code, ErrorCode::OK);
+  node.limits.stateLimits.sessionResultBytesMax = 1;
+  EXPECT_EQ(enqueueOnce(node, {session, 7, 6}).code, ErrorCode::OK) << "nothing is kept";
+  EXPECT_EQ(enqueueOnce(node, {session, 8, 6}).code, ErrorCode::BUSY);
+  EXPECT_EQ(enqueueOnce(node, {session, 6, 6}).code, ErrorCode::OK);
+}
+
+TEST(FsmSession, anotherRequestUnderAUsedSequenceIsRefused) {
+  Node node;
+  const uint64_t session = openSession(node);
+  const CommandResult first = enqueueOnce(node, {session, 1}, "one");
+  const CommandResult other = enqueueOnce(node, {session, 1}, "two");
+  EXPECT_EQ(other.code, ErrorCode::IDEMPOTENCY_CONFLICT);
+  EXPECT_EQ(other.error->field, "request.sequence");
+  EXPECT_EQ(fetchOnce(node, {session, 1}).code, ErrorCode::IDEMPOTENCY_CONFLICT) << "another operation";
+  EXPECT_EQ(enqueueOnce(node, {session, 1, 1, {2}}, "one").ids, first.ids) << "what was received may differ";
+  EXPECT_EQ(node.info("q").enqueuedTotal, 1u);
+  const auto make = [&](const std::string& payload) {
+    return node.make<schema::EnqueueRequest>(Method::enqueue, [&](schema::EnqueueRequest::Builder body) {
+      setId(body.initRequest(), {session, 3});
+      body.setQueue("q");
+      body.initJobs(1)[0].setPayload(codec::dataOf(payload));
+    });
+  };
+  const auto one = make("three"), two = make("four");
+  const auto results = node.runAll({one.get(), two.get()});
+  EXPECT_EQ(results[0].code, ErrorCode::OK);
+  EXPECT_EQ(results[1].code, ErrorCode::IDEMPOTENCY_CONFLICT) << "in one entry too";
+}
+
+TEST(FsmSession, theAnswerOfAKeyIsTheAnswerOfItsSequence) {
+  Node node;
+  const uint64_t session = openSession(node, node.limits.stateLimits.idempotencyKeepMs);
+  const CommandResult first = enqueueOnce(node, Id("order 7"));
+  Id both(session, 1);
+  both.key = "order 7";
+  EXPECT_EQ(enqueueOnce(node, both).ids, first.ids);
+  node.elapsedMs += node.limits.stateLimits.idempotencyKeepMs;
+  node.tick();
+  EXPECT_EQ(enqueueOnce(node, both).ids, first.ids) << "the key is forgotten, the session is not";
+  EXPECT_EQ(node.info("q").enqueuedTotal, 1u);
+}
+
 TEST(FsmSession, endsWhenIdleAndStaysWhileUsed) {
   Node node;
   const uint64_t session = openSession(node, 1000);
@@ -130,6 +182,25 @@ TEST(FsmSession, aReplayedFetchReturnsWhatIsStillOpen) {
   EXPECT_EQ(payloadOf(again.jobs[0]), "b");
   node.elapsedMs += 60'000;
   EXPECT_TRUE(fetchOnce(node, {session, 1}).jobs.empty()) << "the lease is over";
+}
+
+TEST(FsmSession, aFetchReplayedBehindItsLastAckHasNoLease) {
+  Node node;
+  const uint64_t session = openSession(node);
+  const auto ids = node.enqueue("q", {"a"});
+  const CommandResult granted = fetchOnce(node, {session, 1});
+  const auto ack = node.make<schema::AckRequest>(Method::ack, [&](schema::AckRequest::Builder body) {
+    body.setLease(capnp::Data::Reader(granted.lease.bytes.data(), 16));
+    body.setAll(true);
+  });
+  const auto fetch = node.make<schema::FetchRequest>(Method::fetch, [&](schema::FetchRequest::Builder body) {
+    setId(body.initRequest(), {session, 1});
+    body.initQueues(1).set(0, "q");
+    body.setJobsMax(5);
+  });
+  const auto results = node.runAll({ack.get(), fetch.get()});
+  EXPECT_TRUE(results[1].lease.isZero()) << "the ack of the same entry closed it";
+  EXPECT_EQ(results[1].code, ErrorCode::OK);
 }
 
 TEST(FsmSession, aWaitingFetchStoresNoResult) {
