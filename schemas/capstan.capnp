@@ -204,15 +204,18 @@ struct StatusResponse {
 }
 
 struct QueueSettings {
-  # A zero or absent field of a request leaves the setting as it is; `set` lists what a request wants to change to zero.
+  # A zero or absent field of a request leaves the setting as it is. What may be zero has a field of its own that says
+  # so; an answer has the values, and those fields are false.
   paused @0 :Bool;
   maxAttempts @1 :UInt32;        # 0xffffffff: unlimited
-  backoffBaseMs @2 :UInt64;
-  backoffFactorPercent @3 :UInt32; # 200: doubles
-  backoffMaxMs @4 :UInt64;
-  backoffJitterPercent @5 :UInt32; # ± of the delay
-  deadKeepMs @6 :UInt64;         # retention of dead jobs
-  groupQuantum @7 :UInt32;       # jobs a group gets before the next one's turn
+  backoffBaseMs @2 :UInt64;      # at most a day, and at most backoffMaxMs
+  backoffFactorPercent @3 :UInt32; # 200: doubles; 100 … 10,000
+  backoffMaxMs @4 :UInt64;       # at most 30 days
+  backoffJitterPercent @5 :UInt32; # ± of the delay; at most 100
+  deadKeepMs @6 :UInt64;         # retention of dead jobs: 1 min … 10 years
+  groupQuantum @7 :UInt32;       # jobs a group gets before the next one's turn; at most 10,000
+  noBackoff @8 :Bool;            # backoffBaseMs becomes 0: a failed job is ready again at once
+  noJitter @9 :Bool;             # backoffJitterPercent becomes 0
 }
 
 struct SetQueueRequest {

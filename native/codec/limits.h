@@ -53,6 +53,7 @@ struct Limits {
   uint64_t sessionKeepMsMin = 1000;
   uint64_t sessionKeepMsMax = 24ull * 3600 * 1000;
   uint32_t peekJobsMax = 1000;
+  uint64_t deadKeepMsMin = 60'000;  // of a queue's setting
   QueueDefaults queueDefaults;
   StateLimits stateLimits;
 };

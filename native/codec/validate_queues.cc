@@ -8,7 +8,9 @@ namespace {
 
 constexpr uint32_t listLimitMax = 1000;
 constexpr uint32_t backoffFactorPercentMax = 10'000;
-constexpr uint32_t groupQuantumMax = 1'000'000;
+constexpr uint64_t backoffBaseMsMax = 24ull * 3600 * 1000;
+constexpr uint64_t backoffMaxMsMax = 30 * backoffBaseMsMax;
+constexpr uint32_t groupQuantumMax = 10'000;
 const Field requestField{"request"};
 const Field queueField{"queue"};
 
@@ -30,10 +32,19 @@ bool checkSettings(Checks& checks, schema::QueueSettings::Reader settings) {
                     backoffFactorPercentMax)) {
     return false;
   }
-  return checks.range(Field{"backoffBaseMs", &field}, settings.getBackoffBaseMs(), 0, limits.delayMsMax) &&
-         checks.range(Field{"backoffMaxMs", &field}, settings.getBackoffMaxMs(), 0, limits.delayMsMax) &&
+  if (settings.getNoBackoff() && settings.getBackoffBaseMs() != 0) {
+    return checks.invalid(Field{"noBackoff", &field}, "is set beside backoffBaseMs; only one of them may be");
+  }
+  if (settings.getNoJitter() && settings.getBackoffJitterPercent() != 0) {
+    return checks.invalid(Field{"noJitter", &field}, "is set beside backoffJitterPercent; only one of them may be");
+  }
+  if (settings.getDeadKeepMs() != 0 &&
+      !checks.range(Field{"deadKeepMs", &field}, settings.getDeadKeepMs(), limits.deadKeepMsMin, limits.delayMsMax)) {
+    return false;
+  }
+  return checks.range(Field{"backoffBaseMs", &field}, settings.getBackoffBaseMs(), 0, backoffBaseMsMax) &&
+         checks.range(Field{"backoffMaxMs", &field}, settings.getBackoffMaxMs(), 0, backoffMaxMsMax) &&
          checks.range(Field{"backoffJitterPercent", &field}, settings.getBackoffJitterPercent(), 0, 100) &&
-         checks.range(Field{"deadKeepMs", &field}, settings.getDeadKeepMs(), 0, limits.delayMsMax) &&
          checks.range(Field{"groupQuantum", &field}, settings.getGroupQuantum(), 0, groupQuantumMax);
 }
 

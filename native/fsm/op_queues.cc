@@ -15,16 +15,23 @@ void changeTo(Value& setting, Value value) {
   if (value != 0) setting = value;
 }
 
-void applySettings(Change& change, Queue& queue, schema::QueueSettings::Reader from) {
-  codec::QueueDefaults& to = queue.row.settings;
+codec::QueueDefaults changed(codec::QueueDefaults to, schema::QueueSettings::Reader from) {
   changeTo(to.maxAttempts, from.getMaxAttempts());
   changeTo(to.backoffBaseMs, from.getBackoffBaseMs());
   changeTo(to.backoffFactorPercent, from.getBackoffFactorPercent());
   changeTo(to.backoffMaxMs, from.getBackoffMaxMs());
   changeTo(to.backoffJitterPercent, from.getBackoffJitterPercent());
   changeTo(to.groupQuantum, from.getGroupQuantum());
-  if (from.getDeadKeepMs() == 0 || from.getDeadKeepMs() == to.deadKeepMs) return;
-  to.deadKeepMs = from.getDeadKeepMs();
+  changeTo(to.deadKeepMs, from.getDeadKeepMs());
+  if (from.getNoBackoff()) to.backoffBaseMs = 0;
+  if (from.getNoJitter()) to.backoffJitterPercent = 0;
+  return to;
+}
+
+void applySettings(Change& change, Queue& queue, const codec::QueueDefaults& settings) {
+  const bool keepsOtherwise = settings.deadKeepMs != queue.row.settings.deadKeepMs;
+  queue.row.settings = settings;
+  if (!keepsOtherwise) return;
   queue.row.deadDueMs = 0;  // the old timer states another instant and does nothing
   ensureDeadTimer(change, queue);
 }
@@ -37,14 +44,24 @@ CommandResult setQueue(Change& change, std::string_view tenant, schema::SetQueue
   if (queue != nullptr && queue->row.deleting) {
     return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
   }
-  if (queue == nullptr) {
-    if (change.state.queues.size() >= change.limits.queuesMax) {
-      return refuse(ErrorCode::LIMIT_REACHED,
-                    "the limit of " + std::to_string(change.limits.queuesMax) + " queues is reached", "queue");
-    }
-    queue = &change.makeQueue(tenant, name);
+  if (queue == nullptr && change.state.queues.size() >= change.limits.queuesMax) {
+    return refuse(ErrorCode::LIMIT_REACHED,
+                  "the limit of " + std::to_string(change.limits.queuesMax) + " queues is reached", "queue");
   }
-  applySettings(change, *queue, request.getSettings());
+  const codec::QueueDefaults& before = queue == nullptr ? change.defaults : queue->row.settings;
+  const codec::QueueDefaults settings = changed(before, request.getSettings());
+  const bool changesBackoff =
+      settings.backoffBaseMs != before.backoffBaseMs || settings.backoffMaxMs != before.backoffMaxMs;
+  if (changesBackoff && settings.backoffBaseMs > settings.backoffMaxMs) {
+    return refuse(ErrorCode::INVALID_ARGUMENT,
+                  "settings.backoffBaseMs: " + std::to_string(settings.backoffBaseMs) +
+                      " is above backoffMaxMs, which " +
+                      (settings.backoffMaxMs == before.backoffMaxMs ? "is " : "is to be ") +
+                      std::to_string(settings.backoffMaxMs),
+                  "settings.backoffBaseMs");
+  }
+  if (queue == nullptr) queue = &change.makeQueue(tenant, name);
+  applySettings(change, *queue, settings);
   if (request.getPause()) queue->row.paused = true;
   if (request.getResume() && queue->row.paused) {
     queue->row.paused = false;

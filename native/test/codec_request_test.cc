@@ -160,6 +160,31 @@ TEST(CodecFrame, refusesAListThatClaimsMoreThanTheMessageHolds) {
   EXPECT_FALSE(validateFrame(Method::enqueue, bad).ok());
 }
 
+TEST(CodecRequest, boundsTheSettingsOfAQueue) {
+  using Settings = schema::QueueSettings::Builder;
+  const auto with = [](auto set) {
+    return [set](schema::SetQueueRequest::Builder body) {
+      body.setQueue("q");
+      set(body.initSettings());
+    };
+  };
+  const auto refused = [&](const char* field, auto set) {
+    expectRefused<schema::SetQueueRequest>(Method::setQueue, ErrorCode::INVALID_ARGUMENT, field, with(set));
+  };
+  refused("settings.deadKeepMs", [](Settings settings) { settings.setDeadKeepMs(1000); });
+  refused("settings.backoffBaseMs", [](Settings settings) { settings.setBackoffBaseMs(24 * 3600 * 1000 + 1); });
+  refused("settings.backoffMaxMs", [](Settings settings) { settings.setBackoffMaxMs(30ull * 24 * 3600 * 1000 + 1); });
+  refused("settings.groupQuantum", [](Settings settings) { settings.setGroupQuantum(10'001); });
+  refused("settings.noJitter", [](Settings settings) {
+    settings.setNoJitter(true);
+    settings.setBackoffJitterPercent(5);
+  });
+  refused("settings.noBackoff", [](Settings settings) {
+    settings.setNoBackoff(true);
+    settings.setBackoffBaseMs(5);
+  });
+}
+
 TEST(CodecRequest, namesTheFieldOfAnEnqueue) {
   using Body = schema::EnqueueRequest::Builder;
   const auto with = [](auto set) {

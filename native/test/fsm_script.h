@@ -18,6 +18,7 @@ class Script {
     node.limits.stateLimits.idempotencyKeepMs = 1500;
     node.limits.stateLimits.sessionResultsMax = 12;
     node.limits.stateLimits.leasedJobsMax = 150;
+    node.limits.deadKeepMsMin = 1000;
   }
 
   // One entry, or one tick.
