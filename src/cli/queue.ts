@@ -7,7 +7,7 @@ import { confirm } from "./confirm.js";
 import { type Exit, type Use, withClient } from "./connect.js";
 import { exitCode } from "./exit_codes.js";
 import { finishOperation } from "./operation.js";
-import { attempts, count, positiveDuration, withClientFlags } from "./options.js";
+import { attempts, count, duration, positiveDuration, withClientFlags } from "./options.js";
 import { queueJson, queueRecord } from "./shapes.js";
 
 interface SetFlags {
@@ -46,11 +46,11 @@ function setCommand(exit: Exit): Command {
     .description("change settings of a queue, and make it when there is none; what is not given stays")
     .argument("<name>")
     .option("--max-attempts <number>", "a number, or unlimited", attempts)
-    .option("--backoff-base <duration>", "before the second attempt", positiveDuration)
+    .option("--backoff-base <duration>", "before the second attempt; 0s: none", duration)
     .option("--backoff-factor <percent>", "200 doubles it with every attempt", count(100, 10_000))
     .option("--backoff-max <duration>", "the longest", positiveDuration)
-    .option("--jitter <percent>", "of the back-off, at random", count(1, 100))
-    .option("--dead-keep <duration>", "how long dead jobs are kept", positiveDuration)
+    .option("--jitter <percent>", "of the back-off, at random; 0: none", count(0, 100))
+    .option("--dead-keep <duration>", "how long dead jobs are kept: 1m to 3650d", positiveDuration)
     .option("--group-quantum <jobs>", "jobs of a group before the next group's turn", count(1, 10_000))
     .addHelpText("after", setHelp)
     .action(async (name: string, flags: SetFlags, command: Command) => {

@@ -108,6 +108,9 @@ export function checkExchange(parts: ExchangeRequest): void {
   }
 }
 
+/** Those that have a word of their own for it on the wire. */
+const mayBeZero: ReadonlySet<string> = new Set(["backoffBaseMs", "backoffJitterPercent"]);
+
 export function checkQueueChanges(changes: QueueChanges): void {
   checkObject("settings", changes);
   checkAttempts("maxAttempts", changes.maxAttempts);
@@ -119,7 +122,7 @@ export function checkQueueChanges(changes: QueueChanges): void {
   checkWhole("groupQuantum", changes.groupQuantum, uint32Max);
   for (const [field, value] of Object.entries(changes)) {
     // On the wire zero means "as it is": better refused than silently ignored.
-    if (value === 0) throw invalidArgument(field, "cannot be set to 0");
+    if (value === 0 && !mayBeZero.has(field)) throw invalidArgument(field, "cannot be set to 0");
   }
 }
 

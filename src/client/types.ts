@@ -160,16 +160,21 @@ export interface ExchangeResult {
   readonly fetch: ({ readonly grant: Grant | null } & PartOutcome) | null;
 }
 
-/** What is absent stays as it is. Zero cannot be set: the wire has no word for it. */
+/** What is absent stays as it is. */
 export interface QueueChanges {
   readonly paused?: boolean | undefined;
   readonly maxAttempts?: Attempts | undefined;
+  /** 0: a failed job is ready again at once. At most a day, and at most `backoffMaxMs`. */
   readonly backoffBaseMs?: number | undefined;
-  /** 200 doubles the delay with every attempt. */
+  /** 200 doubles the delay with every attempt. 100 to 10,000. */
   readonly backoffFactorPercent?: number | undefined;
+  /** At most 30 days. */
   readonly backoffMaxMs?: number | undefined;
+  /** Of the delay, to both sides: 0 to 100. */
   readonly backoffJitterPercent?: number | undefined;
+  /** From a minute to 10 years. */
   readonly deadKeepMs?: number | undefined;
+  /** 1 to 10,000. */
   readonly groupQuantum?: number | undefined;
 }
 

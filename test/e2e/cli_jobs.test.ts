@@ -146,6 +146,14 @@ describe("queues on the command line", () => {
     assert.equal(settings["maxAttempts"], "unlimited");
     assert.equal(settings["deadKeepMs"], 172_800_000);
     assert.equal(settings["backoffJitterPercent"], 5);
+    const [still] = await fine(["queue", "set", "admin.a", "--jitter", "0", "--backoff-base", "0s"]);
+    const settled = still?.["settings"] as Record<string, unknown>;
+    assert.deepEqual([settled["backoffJitterPercent"], settled["backoffBaseMs"]], [0, 0]);
+    assert.equal(settled["deadKeepMs"], 172_800_000, "what is not given stays");
+    const tooLong = await ends(exitCode.usage, ["queue", "set", "admin.a", "--backoff-base", "2h"]);
+    assert.match(tooLong.stderr, /backoffBaseMs: 7200000 is above backoffMaxMs, which is 600000/);
+    const tooShort = await ends(exitCode.usage, ["queue", "set", "admin.a", "--dead-keep", "1s"]);
+    assert.match(tooShort.stderr, /deadKeepMs: 1000 is not between 60000 and/);
     await fine(["queue", "pause", "admin.b"]);
     await ends(exitCode.nothing, ["fetch", "admin.b"]);
     await fine(["queue", "resume", "admin.b"]);

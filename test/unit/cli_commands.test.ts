@@ -40,7 +40,8 @@ describe("a command that cannot be understood", () => {
     [["job", "delete", id], /no terminal to ask on: give --yes/],
     [["queue", "delete", "q"], /give --yes/],
     [["dead", "delete", "q", "--all"], /give --yes/],
-    [["queue", "set", "q", "--jitter", "101"], /whole number from 1 to 100\./],
+    [["queue", "set", "q", "--jitter", "101"], /whole number from 0 to 100\./],
+    [["bench", "e1", "--dir", "/nonexistent/x"], /There is no such directory: mkdir -p \/nonexistent\/x/],
     [["work", "q"], /missing required argument 'command'/],
     [["config", "--workers", "0"], /workers = 0 is below its bound: at least 1/],
   ];

@@ -50,6 +50,8 @@ export function writeSetQueue(
   writer.uint32(to + offsets.backoffJitterPercent.offset, changes.backoffJitterPercent ?? 0);
   writer.uint64(to + offsets.deadKeepMs.offset, changes.deadKeepMs ?? 0);
   writer.uint32(to + offsets.groupQuantum.offset, changes.groupQuantum ?? 0);
+  writer.bit(to, offsets.noBackoff.offset, changes.backoffBaseMs === 0);
+  writer.bit(to, offsets.noJitter.offset, changes.backoffJitterPercent === 0);
   writer.bit(at, fields.pause.offset, changes.paused === true);
   writer.bit(at, fields.resume.offset, changes.paused === false);
 }
