@@ -103,22 +103,45 @@ uint32_t stepDeleteQueue(Change& change, OperationRow& operation, uint32_t rowsM
   return looked;
 }
 
+void changeDeadRow(Change& change, OperationKind kind, const std::string& key, const std::string& row) {
+  if (kind == OperationKind::redriveDead) {
+    redriveJob(change, key, row);
+  } else {
+    dropDead(change, key, row);
+  }
+}
+
+// Those that are dead no more, or again in vain, were settled by somebody else.
+uint32_t stepDeadIds(Change& change, OperationRow& operation, const Queue& queue, uint32_t rowsMax) {
+  uint32_t looked = 0;
+  const uint64_t before = change.moved();
+  size_t at = 0;
+  for (; at < operation.place.size() && looked < rowsMax && change.moved() - before < stepBytesMax; at += 16) {
+    ++looked;
+    const auto key = findDeadRow(change, queue, storage::idAt<JobId>(operation.place, at));
+    if (!key) continue;
+    const auto row = change.rows.get(Family::dead, *key);
+    CAPSTAN_ASSERT(row.has_value(), queue.number);
+    changeDeadRow(change, operation.kind, *key, *row);
+    ++operation.done;
+  }
+  operation.place.erase(0, at);
+  operation.finished = operation.place.empty();
+  return looked;
+}
+
 uint32_t stepDead(Change& change, OperationRow& operation, uint32_t rowsMax) {
   Queue* queue = change.state.queueOf(operation.queue);
   if (queue == nullptr || queue->row.deleting) {  // its dead jobs go with it
     operation.finished = true;
     return 0;
   }
+  if (operation.phase == phaseOfIds) return stepDeadIds(change, operation, *queue, rowsMax);
   std::string end = queuePrefix(operation.queue);
   storage::append64(end, operation.untilMs);
-  return forDead(change, operation, rowsMax, end, operation.finished,
-                 [&](const std::string& key, const std::string& row) {
-                   if (operation.kind == OperationKind::redriveDead) {
-                     redriveJob(change, key, row);
-                   } else {
-                     dropDead(change, key, row);
-                   }
-                 });
+  return forDead(
+      change, operation, rowsMax, end, operation.finished,
+      [&](const std::string& key, const std::string& row) { changeDeadRow(change, operation.kind, key, row); });
 }
 
 uint32_t step(Change& change, OperationRow& operation, uint32_t rowsMax) {
@@ -134,9 +157,17 @@ void forgetOld(Change& change, uint64_t newest) {
 
 }  // namespace
 
+std::optional<std::string> findDeadRow(Change& change, const Queue& queue, const JobId& id) {
+  const auto place = change.rows.get(Family::places, storage::idKey(id));
+  if (!place) return std::nullopt;
+  auto [family, key] = decodePlace(*place);
+  if (family != Family::dead || storage::number32(key, 0) != queue.number) return std::nullopt;
+  return std::move(key);
+}
+
 CommandResult beginBulk(Change& change, OperationRow operation, uint32_t rowsMax) {
   CommandResult result;
-  step(change, operation, rowsMax);
+  if (change.moved() < movedBytesMax) step(change, operation, rowsMax);
   result.operationDone = operation.done;
   result.operationFinished = operation.finished;
   if (operation.finished) return result;
@@ -150,7 +181,7 @@ CommandResult beginBulk(Change& change, OperationRow operation, uint32_t rowsMax
 uint32_t stepBulk(Change& change, uint32_t rowsMax) {
   uint32_t looked = 0;
   auto& running = change.state.operations;
-  for (auto at = running.begin(); at != running.end() && looked < rowsMax;) {
+  for (auto at = running.begin(); at != running.end() && looked < rowsMax && change.moved() < movedBytesMax;) {
     OperationRow& operation = at->second;
     looked += step(change, operation, rowsMax - looked);
     const std::string key = storage::operationKey(at->first);

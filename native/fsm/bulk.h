@@ -13,6 +13,11 @@ uint32_t stepBulk(Change& change, uint32_t rowsMax);
 
 // How many rows a request does itself before the rest is left to ticks.
 inline constexpr uint32_t rowsInRequestMax = 1000;
+// `phase` of an operation on dead jobs that names them: `place` has their ids.
+inline constexpr uint8_t phaseOfIds = 1;
+// The key of the job's row in `dead` of this queue, if it is there.
+std::optional<std::string> findDeadRow(Change& change, const Queue& queue, const JobId& id);
+
 // Finished operations stay known until this many newer ones have begun.
 inline constexpr uint64_t finishedKept = 1000;
 

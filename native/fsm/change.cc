@@ -4,6 +4,8 @@
 
 #include <xxhash.h>
 
+#include <utility>
+
 #include "base/check.h"
 #include "codec/request.h"
 #include "fsm/ids.h"
@@ -48,6 +50,13 @@ void Change::touch(Queue& queue) {
   if (queue.touched) return;
   queue.touched = true;
   queuesTouched.push_back(queue.number);
+  tell(queue);
+}
+
+void Change::tell(Queue& queue) {
+  if (queue.told) return;
+  queue.told = true;
+  queuesToTell.push_back(queue.number);
 }
 
 void Change::bump(Queue& queue) {
@@ -237,7 +246,7 @@ void Change::writeLeases() {
   leasesTouched.clear();
 }
 
-void Change::writeQueues(std::vector<QueueReady>& queuesTold) {
+void Change::writeTurnsAndGroups() {
   for (const auto& [number, priority] : turnsTouched) {
     Queue* queue = state.queueOf(number);
     if (queue == nullptr) continue;
@@ -263,6 +272,9 @@ void Change::writeQueues(std::vector<QueueReady>& queuesTold) {
     --state.groupCount;
   }
   groupsTouched.clear();
+}
+
+void Change::writeQueues() {
   for (const uint32_t number : queuesTouched) {
     Queue* queue = state.queueOf(number);
     if (queue == nullptr) continue;
@@ -271,12 +283,37 @@ void Change::writeQueues(std::vector<QueueReady>& queuesTold) {
       rows.put(Family::queues, "n" + queueName(queue->row.tenant, queue->row.name), RowWriter().number(number).take());
       queue->stored = true;
     }
-    queuesTold.push_back({queue->hash, queue->grantable(), queue->bumped});
     queue->touched = false;
-    queue->bumped = false;
   }
   queuesTouched.clear();
   queuesDropped.clear();
+}
+
+// A fetch cannot be given more than leased jobs leave room for. What is held back for that is told once there is room:
+// nothing else touches those queues then.
+void Change::tellQueues(std::vector<QueueReady>& queuesTold) {
+  if (limits.leasedJobsMax != 0) state.leasedJobsMax = limits.leasedJobsMax;
+  const uint64_t leased = state.leasedJobs.size();
+  const uint64_t most = state.leasedJobsMax == 0 ? UINT64_MAX : state.leasedJobsMax;
+  const uint64_t room = most > leased ? most - leased : 0;
+  if (room > 0) {
+    for (const uint32_t number : std::exchange(state.heldBack, {})) {
+      Queue* queue = state.queueOf(number);
+      if (queue == nullptr) continue;
+      tell(*queue);
+      queue->bumped = true;
+    }
+  }
+  for (const uint32_t number : queuesToTell) {
+    Queue* queue = state.queueOf(number);
+    if (queue == nullptr) continue;
+    const uint64_t grantable = queue->grantable();
+    if (grantable > room) state.heldBack.insert(number);
+    queuesTold.push_back({queue->hash, std::min(grantable, room), queue->bumped});
+    queue->told = false;
+    queue->bumped = false;
+  }
+  queuesToTell.clear();
 }
 
 void Change::writeSessions() {
@@ -292,7 +329,9 @@ void Change::writeSessions() {
 void Change::finish(uint64_t index, uint64_t term, std::vector<QueueReady>& queuesTold) {
   writeLeases();
   writeLanes();
-  writeQueues(queuesTold);
+  writeTurnsAndGroups();
+  writeQueues();
+  tellQueues(queuesTold);
   writeSessions();
   Meta& meta = state.meta;
   XXH3_state_t* hash = XXH3_createState();
@@ -310,6 +349,7 @@ void Change::finish(uint64_t index, uint64_t term, std::vector<QueueReady>& queu
   meta.wallMs = stamp.wallMs;
   rows.put(Family::meta, metaKey, meta.encode());
   rows.commit();
+  movedBytes = 0;
 }
 
 }  // namespace capstan::fsm

@@ -34,6 +34,7 @@ class Change {
   // Queues and groups. `queueForEnqueue` makes what does not exist; the caller has checked the limits.
   Queue& makeQueue(std::string_view tenant, std::string_view name);
   void touch(Queue& queue);
+  void tell(Queue& queue);  // its waiting fetches, without a change of its row
   void bump(Queue& queue);
   uint32_t groupNumber(Queue& queue, std::string_view name);  // makes it; "" is 0
   void addToGroup(Queue& queue, uint32_t group, int64_t jobs);
@@ -54,6 +55,10 @@ class Change {
   void putAttempts(const JobId& id, const AttemptRow& row, bool existed);
   void dropAttempts(const JobId& id, bool existed);
 
+  // Counts bytes of job records that this entry reads or writes beside those that it brings itself.
+  void countMoved(uint64_t bytes) { movedBytes += bytes; }
+  uint64_t moved() const { return movedBytes; }
+
   void addTimer(uint64_t dueMs, storage::TimerKind kind, std::string_view reference);
 
   // Writes every touched row and `meta`, chains the digest, and commits. `queuesTold` gets what waiting fetches are to
@@ -63,13 +68,17 @@ class Change {
  private:
   void writeLanes();
   void writeLeases();
-  void writeQueues(std::vector<QueueReady>& queuesTold);
+  void writeTurnsAndGroups();
+  void writeQueues();
+  void tellQueues(std::vector<QueueReady>& queuesTold);
   void writeSessions();
 
+  uint64_t movedBytes = 0;
   std::vector<storage::LaneKey> lanesTouched;
   std::vector<std::pair<uint32_t, uint8_t>> turnsTouched;
   std::vector<std::pair<uint32_t, uint32_t>> groupsTouched;
   std::vector<uint32_t> queuesTouched;
+  std::vector<uint32_t> queuesToTell;
   // Their rows are in the database until the entry is written, so their numbers are not given again in it.
   std::set<uint32_t> queuesDropped;
   std::vector<LeaseId> leasesTouched;

@@ -40,7 +40,7 @@ void execute(Running& running, Command::Reader command, CommandResult& result) {
       result = enqueue(change, tenant, command.getEnqueue());
       return;
     case Command::FETCH:
-      running.callers.push_back({&result, tenant, command.getFetch()});
+      running.callers.push_back({&result, tenant, command.getFetch(), command.getMayPark()});
       return;
     case Command::ACK:
       result = ack(change, command.getAck());
@@ -57,7 +57,7 @@ void execute(Running& running, Command::Reader command, CommandResult& result) {
     case Command::EXCHANGE: {
       const auto request = command.getExchange();
       if (exchange(change, tenant, request, result) && request.hasFetch()) {
-        running.callers.push_back({&result.parts.back(), tenant, request.getFetch()});
+        running.callers.push_back({&result.parts.back(), tenant, request.getFetch(), false});
       }
       return;
     }
@@ -74,7 +74,7 @@ void execute(Running& running, Command::Reader command, CommandResult& result) {
       result = deleteQueue(change, tenant, command.getDeleteQueue());
       return;
     case Command::DELETE_JOBS:
-      result = deleteJobs(change, command.getDeleteJobs());
+      result = deleteJobs(change, tenant, command.getDeleteJobs());
       return;
     case Command::REDRIVE_DEAD:
       result = redriveDead(change, tenant, command.getRedriveDead());

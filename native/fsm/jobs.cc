@@ -60,6 +60,7 @@ std::shared_ptr<const RecordBytes> liftRecord(Change& change, const Placed& plac
   std::shared_ptr<const RecordBytes> record = recordOf(change, placed.lane, id);
   CAPSTAN_ASSERT(record != nullptr, id.hex());
   removeLeased(change, placed.queue, placed.lane, id);
+  change.countMoved(uint64_t{record->wordCount} * 8);
   return record;
 }
 
@@ -78,7 +79,10 @@ JobId idOfDead(std::string_view key) { return storage::idAt<JobId>(key, 12); }
 
 void becomeJob(Change& change, Queue& queue, const JobId& id, std::string_view record) {
   const RecordFacts facts = readFacts(record);
+  change.countMoved(record.size());
   change.rows.remove(Family::places, storage::idKey(id));
+  // Beyond lanesMax too: what is due must neither be lost nor wait without end. Each lane that is made here is one of
+  // a queue and a group that the limits of those have let in, and commands that ask for new lanes are refused.
   Lane& lane = change.laneFor(queue, facts.priority, facts.group);
   putJob(change, queue, lane, {id, facts.payloadBytes, facts.storedBytes, facts.maxAttempts, copyRecord(record)});
 }
@@ -89,6 +93,7 @@ void dropRecord(Change& change, Family family, const std::string& key, const Job
   const RecordFacts facts = readFacts(record);
   Queue* queue = change.state.queueOf(facts.queue);
   CAPSTAN_ASSERT(queue != nullptr && queue->row.counters.*count > 0, facts.queue);
+  change.countMoved(record.size());
   change.rows.remove(family, key);
   change.rows.remove(Family::places, storage::idKey(id));
   change.dropAttempts(id, change.attemptsOf(id).has_value());
@@ -193,6 +198,7 @@ uint64_t dropJob(Change& change, Queue& queue, Lane& lane, const JobId& id) {
   CAPSTAN_ASSERT(record != nullptr, id.hex());
   removeReady(change, queue, lane, id);
   change.dropAttempts(id, change.attemptsOf(id).has_value());
+  change.countMoved(uint64_t{record->wordCount} * 8);
   const uint64_t bytes = readFacts(viewOf(*record)).storedBytes;
   forgetJob(change, queue, lane.key.group, bytes);
   return bytes;

@@ -61,6 +61,19 @@ std::string findLostFail(Change& change, Claims& claims, capnp::List<schema::Fai
   return {};
 }
 
+// Whether the fails as a whole have room in the entry.
+CommandResult askBytes(Change& change, schema::ExchangeRequest::Reader request) {
+  uint64_t bytes = 0;
+  for (const auto part : request.getFails()) bytes += bytesOf(change, part);
+  if (bytes > movedBytesMax) {
+    return refuse(ErrorCode::TOO_LARGE,
+                  "the jobs that fail have " + std::to_string(bytes) + " bytes, more than the " +
+                      std::to_string(movedBytesMax) + " of one exchange with requireAcks",
+                  "fails");
+  }
+  return change.moved() + bytes > movedBytesMax ? refuseMoved() : CommandResult();
+}
+
 CommandResult refusedBy(const std::string& part, const std::string& why) {
   return refuse(ErrorCode::REFUSED, part + " was refused (" + why + "), so nothing was applied", part);
 }
@@ -77,6 +90,7 @@ CommandResult ask(Change& change, std::string_view tenant, schema::ExchangeReque
     if (lease == nullptr || claims.isSpent(lease)) lost = partName("extends", at);
   }
   if (!lost.empty()) return refusedBy(lost, "leaseLost");
+  if (CommandResult refusal = askBytes(change, request); refusal.code != ErrorCode::OK) return refusal;
   EnqueuePlan plan;
   const auto enqueues = request.getEnqueues();
   for (uint32_t at = 0; at < enqueues.size(); ++at) {

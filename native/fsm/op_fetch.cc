@@ -78,7 +78,12 @@ GrantedJob grantedOf(Change& change, const LeaseItem& item) {
 void answer(Change& change, Hand& hand, const Caller& caller) {
   CommandResult& result = *caller.result;
   if (hand.items.empty()) {
-    if (hand.leasesFull) {
+    if (hand.leasesFull && caller.waits) {
+      // It goes on waiting; its queues are told when there is room for leased jobs again.
+      for (Queue* queue : hand.queues) {
+        if (queue != nullptr && queue->grantable() > 0) change.tell(*queue);
+      }
+    } else if (hand.leasesFull) {
       result =
           refuse(schema::ErrorCode::BUSY,
                  "the limit of " + std::to_string(change.limits.leasedJobsMax) + " leased jobs is reached", "", 100);

@@ -1,5 +1,8 @@
-// deleteJobs, redriveDead and deleteDead: single jobs by id, wherever they are, and all dead ones of a queue. Owns
-// nothing. Inputs: ids; queue, ids or all.
+// deleteJobs, redriveDead and deleteDead: single jobs by id, wherever they are, and dead ones of a queue. Owns nothing.
+// Inputs: ids; queue, ids or all. What an entry has no room for is refused with `busy` by deleteJobs, and left to the
+// steps of an operation by the others.
+#include <set>
+
 #include "base/check.h"
 #include "fsm/bulk.h"
 #include "fsm/ids.h"
@@ -13,8 +16,15 @@ namespace {
 using schema::ErrorCode;
 using storage::Family;
 
-// False: there is no such job.
-bool deleteJob(Change& change, const JobId& id) {
+// Every job's id names its queue, wherever its record is.
+bool isOfTenant(Change& change, std::string_view tenant, const JobId& id) {
+  const Queue* queue = change.state.queueOf(homeOf(id).queue);
+  return queue != nullptr && queue->row.tenant == tenant;
+}
+
+// False: the tenant has no such job.
+bool deleteJob(Change& change, std::string_view tenant, const JobId& id) {
+  if (!isOfTenant(change, tenant, id)) return false;
   if (const auto leased = change.state.leasedJobs.find(id); leased != change.state.leasedJobs.end()) {
     Lease& lease = *leased->second.lease;
     LeaseItem& item = lease.row.items[leased->second.item];
@@ -44,31 +54,50 @@ bool deleteJob(Change& change, const JobId& id) {
   return true;
 }
 
-template <class Each>
-CommandResult forDeadIds(Change& change, Queue& queue, capnp::List<capnp::Data>::Reader ids, Each each) {
-  CommandResult result;
+// Those of the ids that are dead in this queue; the others are refused in the result.
+std::vector<JobId> findDead(Change& change, const Queue& queue, capnp::List<capnp::Data>::Reader ids,
+                            CommandResult& result) {
+  std::vector<JobId> found;
   for (uint32_t at = 0; at < ids.size(); ++at) {
     const auto id = codec::idOf<JobId>(ids[at]);
-    const auto row = id ? change.rows.get(Family::places, storage::idKey(*id)) : std::nullopt;
-    if (!row) {
+    if (id && findDeadRow(change, queue, *id)) {
+      found.push_back(*id);
+    } else {
       result.refused.push_back({at, ErrorCode::NOT_FOUND});
-      continue;
     }
-    const auto [family, key] = decodePlace(*row);
-    if (family != Family::dead || storage::number32(key, 0) != queue.number) {
-      result.refused.push_back({at, ErrorCode::NOT_FOUND});
-      continue;
-    }
-    const auto value = change.rows.get(family, key);
-    CAPSTAN_ASSERT(value.has_value(), id->hex());
-    each(key, *value);
-    ++result.operationDone;
   }
-  result.operationFinished = true;
-  if (result.operationDone == 0 && !result.refused.empty()) {
+  return found;
+}
+
+CommandResult refuseLanes(const Change& change) {
+  return refuse(ErrorCode::LIMIT_REACHED,
+                "the limit of " + std::to_string(change.limits.lanesMax) + " lanes is reached", "queue");
+}
+
+bool hasLanesFor(Change& change, const std::vector<JobId>& jobs) {
+  std::set<std::pair<uint8_t, uint32_t>> made;
+  for (const JobId& id : jobs) {
+    const storage::LaneKey lane = homeOf(id);
+    if (change.state.findLane(lane) == nullptr) made.insert({lane.priority, lane.group});
+  }
+  return made.empty() || change.state.laneCount + made.size() <= change.limits.lanesMax;
+}
+
+CommandResult changeDeadIds(Change& change, Queue& queue, capnp::List<capnp::Data>::Reader ids, OperationKind kind) {
+  CommandResult result;
+  const std::vector<JobId> jobs = findDead(change, queue, ids, result);
+  if (jobs.empty() && !result.refused.empty()) {
     return refuse(ErrorCode::NOT_FOUND, "none of these jobs is dead in this queue", "ids");
   }
-  return result;
+  if (kind == OperationKind::redriveDead && !hasLanesFor(change, jobs)) return refuseLanes(change);
+  OperationRow operation;
+  operation.kind = kind;
+  operation.queue = queue.number;
+  for (const JobId& id : jobs) operation.place.append(storage::idKey(id));
+  operation.phase = phaseOfIds;
+  CommandResult begun = beginBulk(change, std::move(operation), UINT32_MAX);
+  begun.refused = std::move(result.refused);
+  return begun;
 }
 
 CommandResult changeDead(Change& change, std::string_view tenant, schema::DeadRequest::Reader request,
@@ -76,14 +105,9 @@ CommandResult changeDead(Change& change, std::string_view tenant, schema::DeadRe
   Queue* queue = change.state.findQueue(tenant, codec::viewOf(request.getQueue()));
   if (queue == nullptr) return refuse(ErrorCode::NOT_FOUND, "there is no such queue", "queue");
   if (queue->row.deleting) return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
-  if (!request.getAll()) {
-    return forDeadIds(change, *queue, request.getIds(), [&](const std::string& key, const std::string& row) {
-      if (kind == OperationKind::redriveDead) {
-        redriveJob(change, key, row);
-      } else {
-        dropDead(change, key, row);
-      }
-    });
+  if (!request.getAll()) return changeDeadIds(change, *queue, request.getIds(), kind);
+  if (kind == OperationKind::redriveDead && change.state.laneCount >= change.limits.lanesMax) {
+    return refuseLanes(change);
   }
   OperationRow operation;
   operation.kind = kind;
@@ -94,12 +118,14 @@ CommandResult changeDead(Change& change, std::string_view tenant, schema::DeadRe
 
 }  // namespace
 
-CommandResult deleteJobs(Change& change, schema::DeleteJobsRequest::Reader request) {
+CommandResult deleteJobs(Change& change, std::string_view tenant, schema::DeleteJobsRequest::Reader request) {
   CommandResult result;
   const auto ids = request.getIds();
   for (uint32_t at = 0; at < ids.size(); ++at) {
     const auto id = codec::idOf<JobId>(ids[at]);
-    if (id && deleteJob(change, *id)) {
+    if (change.moved() >= movedBytesMax) {
+      result.refused.push_back({at, ErrorCode::BUSY});
+    } else if (id && deleteJob(change, tenant, *id)) {
       ++result.accepted;
     } else {
       result.refused.push_back({at, ErrorCode::NOT_FOUND});

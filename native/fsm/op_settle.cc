@@ -54,7 +54,24 @@ CommandResult release(Change& change, schema::ReleaseRequest::Reader request) {
                    [&](const LeaseItem& item) { jobReturned(change, item); });
 }
 
+uint64_t bytesOf(Change& change, schema::FailRequest::Reader request) {
+  const Lease* lease = aliveLease(change, request.getLease());
+  if (lease == nullptr) return 0;
+  uint64_t bytes = 0;
+  for (const auto job : request.getJobs()) {
+    if (const auto item = openItem(change, *lease, job.getId())) bytes += lease->row.items[*item].storedBytes;
+  }
+  return bytes;
+}
+
+CommandResult refuseMoved() {
+  constexpr uint32_t retryAfterMs = 50;
+  return refuse(ErrorCode::BUSY, "too many bytes of jobs are moved at once", "", retryAfterMs);
+}
+
 CommandResult fail(Change& change, schema::FailRequest::Reader request) {
+  // The first of an entry goes whatever it moves: a lease has a bound of its own.
+  if (change.moved() > 0 && change.moved() + bytesOf(change, request) > movedBytesMax) return refuseMoved();
   CommandResult result;
   Lease* lease = aliveLease(change, request.getLease());
   const auto jobs = request.getJobs();

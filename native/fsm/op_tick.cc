@@ -96,6 +96,7 @@ void fire(Change& change, const std::string& timer, uint32_t& evictionsLeft) {
     case TimerKind::dead: {
       Queue* queue = change.state.queueOf(storage::number32(reference, 0));
       if (queue == nullptr || queue->row.deadDueMs != dueMs) return;
+      if (change.moved() >= movedBytesMax) evictionsLeft = 0;
       evictionsLeft -= evictDead(change, *queue, evictionsLeft);
       return;
     }

@@ -32,6 +32,7 @@ struct Caller {
   CommandResult* result = nullptr;
   std::string_view tenant;
   schema::FetchRequest::Reader request;
+  bool waits = false;  // when it comes out empty
 };
 void fetchAll(Change& change, std::vector<Caller>& callers);
 // A stored grant once more: what is still open of it.
@@ -40,6 +41,8 @@ void regrant(Change& change, CommandResult& result);
 // op_settle.cc
 CommandResult ack(Change& change, schema::AckRequest::Reader request);
 CommandResult fail(Change& change, schema::FailRequest::Reader request);
+uint64_t bytesOf(Change& change, schema::FailRequest::Reader request);  // of the records that it may move
+CommandResult refuseMoved();                                            // `busy`: the entry has moved enough
 CommandResult extend(Change& change, schema::ExtendRequest::Reader request);
 CommandResult release(Change& change, schema::ReleaseRequest::Reader request);
 void unsend(Change& change, schema::Unsend::Reader request);
@@ -58,7 +61,7 @@ CommandResult setQueue(Change& change, std::string_view tenant, schema::SetQueue
 CommandResult deleteQueue(Change& change, std::string_view tenant, schema::DeleteQueueRequest::Reader request);
 
 // op_jobs.cc
-CommandResult deleteJobs(Change& change, schema::DeleteJobsRequest::Reader request);
+CommandResult deleteJobs(Change& change, std::string_view tenant, schema::DeleteJobsRequest::Reader request);
 CommandResult redriveDead(Change& change, std::string_view tenant, schema::DeadRequest::Reader request);
 CommandResult deleteDead(Change& change, std::string_view tenant, schema::DeadRequest::Reader request);
 

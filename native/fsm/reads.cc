@@ -188,6 +188,10 @@ void listDead(const State& state, const storage::Database& database, const Queue
 
 ReadResult getJob(State& state, const storage::Database& database, const ReadCommand& command) {
   const auto unknown = [] { return refused(ErrorCode::NOT_FOUND, "there is no such job (any more)", "id"); };
+  // Every job's id names its queue, wherever its record is.
+  const storage::LaneKey home = homeOf(command.id);
+  Queue* queue = state.queueOf(home.queue);
+  if (queue == nullptr || queue->row.tenant != command.tenant) return unknown();
   ReadResult result;
   if (const auto leased = state.leasedJobs.find(command.id); leased != state.leasedJobs.end()) {
     const Lease& lease = *leased->second.lease;
@@ -201,9 +205,6 @@ ReadResult getJob(State& state, const storage::Database& database, const ReadCom
     result.jobs.push_back(std::move(job));
     return result;
   }
-  const storage::LaneKey home = homeOf(command.id);
-  Queue* queue = state.queueOf(home.queue);
-  if (queue == nullptr || queue->row.tenant != command.tenant) return unknown();
   if (const auto row = database.get(Family::places, storage::idKey(command.id))) {
     const auto [family, key] = decodePlace(*row);
     const auto value = database.get(family, key);

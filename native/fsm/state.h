@@ -87,7 +87,8 @@ struct Queue {
   std::map<uint32_t, Group> groups;
   std::unordered_map<std::string, uint32_t> groupNumbers;
 
-  bool touched = false;  // this entry: its row is to be written, and its waiting fetches are to be told
+  bool touched = false;  // this entry: its row is to be written
+  bool told = false;     // this entry: its waiting fetches are to be told
   bool bumped = false;
   bool stored = false;
 
@@ -137,6 +138,12 @@ class State {
   std::unordered_map<LeaseId, std::unique_ptr<Lease>> leases;
   std::set<std::pair<uint64_t, LeaseId>> deadlines;
   std::unordered_map<JobId, LeasePlace> leasedJobs;
+
+  // What follows only says who is woken; nothing else of the state may depend on it, and it is not stored. Queues of
+  // which waiting fetches were told less than is ready, since leased jobs were at their limit, and that limit as the
+  // last entry that named it did (0: none has since the start).
+  std::set<uint32_t> heldBack;
+  uint32_t leasedJobsMax = 0;
 
   std::unordered_map<uint64_t, Session> sessions;
   std::map<uint64_t, OperationRow> operations;  // those that are not finished

@@ -24,6 +24,9 @@ inline constexpr uint64_t batchBytesKept = 4ull << 20;
 
 // Work over many rows stops for this entry when their values have so many bytes, however many rows it might take.
 inline constexpr uint64_t stepBytesMax = 16ull << 20;
+// And all the commands of one entry together move at most so many bytes of records that are stored already, beyond the
+// one that reaches it; what is left is refused with `busy`, or becomes work in steps.
+inline constexpr uint64_t movedBytesMax = 64ull << 20;
 
 struct ScannedRows {
   std::vector<std::pair<std::string, std::string>> rows;
