@@ -49,7 +49,11 @@ Result<void> syncAbove(FileSystem& files, const std::string& path) {
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files, const std::string& path) {
   std::unique_ptr<DataDirectory> directory(new DataDirectory(files, path));
-  if (Result<void> made = files.makeDirectory(path); !made) return made.takeError();
+  if (Result<void> made = files.makeDirectory(path); !made) {
+    // Whatever it is (no such parent in a file system of the kernel's own, a name too long), another path may do.
+    Error error = made.takeError();
+    return error.field.empty() ? withWord(std::move(error), "notDirectory") : std::move(error);
+  }
   // Looked at before the lock file is made: nothing may be left in a directory of somebody else.
   Result<std::vector<std::string>> names = files.list(path);
   if (!names) return names.takeError();

@@ -106,6 +106,8 @@ describe("the server", () => {
     const path = join(scratch, "file");
     writeFileSync(path, "");
     await refused({ dataDir: path }, 3, /file/);
+    await refused({ dataDir: "/proc/capstan" }, 3, /making directory \/proc\/capstan: No such file[\s\S]*--data-dir/);
+    await refused({ dataDir: join(scratch, "x".repeat(300)) }, 3, /too long[\s\S]*--data-dir/);
   });
 
   it("refuses a port that is taken", async () => {
