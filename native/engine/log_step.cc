@@ -37,8 +37,10 @@ LogStep::LogStep(std::unique_ptr<log::SegmentedLog> log, LogSink& sink, uint64_t
       sink(sink),
       trailingBytes(trailingBytes),
       markBytes(std::max<uint64_t>(segmentBytes / 8, 1)) {
-  // What was there at the start counts as one piece: it goes when as much again as shall stay was written.
-  marks.push_back({this->log->lastIndex(), 0});
+  for (const auto& [index, bytes] : this->log->marks(markBytes)) {
+    marks.push_back({index, bytes});
+    writtenBytes = bytes;
+  }
   bytesNow.store(this->log->bytes(), std::memory_order_relaxed);
 }
 

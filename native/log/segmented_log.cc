@@ -492,6 +492,17 @@ Result<uint64_t> SegmentedLog::term(uint64_t index) const {
   return entries.value().front().term;
 }
 
+std::vector<SegmentedLog::Mark> SegmentedLog::marks(uint64_t everyBytes) const {
+  std::vector<Mark> made;
+  uint64_t bytes = 0;
+  for (const Place& place : places) {
+    bytes += place.bytes;
+    const bool isDue = made.empty() || bytes - made.back().bytes >= everyBytes;
+    if (isDue || place.lastIndex == last) made.push_back({place.lastIndex, bytes});
+  }
+  return made;
+}
+
 Result<void> SegmentedLog::cut(uint64_t index) {
   size_t removable = 0;
   while (removable + 1 < segments.size() && segments[removable]->lastIndexMax <= index) ++removable;

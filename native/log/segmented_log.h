@@ -96,6 +96,13 @@ class SegmentedLog {
   uint64_t baseTerm() const { return termOfBase; }
   uint64_t lastIndex() const { return last; }
   uint64_t bytes() const;
+  // How many bytes of records that hold entries lie up to certain entries, ascending: one about every `everyBytes`, and
+  // the last one. For the choice of where to cut.
+  struct Mark {
+    uint64_t index = 0;
+    uint64_t bytes = 0;
+  };
+  std::vector<Mark> marks(uint64_t everyBytes) const;
   const Recovery& recovery() const { return recovered; }
 
   // Writes one record; not durable before `sync`. An error is final: the process ends.

@@ -112,6 +112,19 @@ TEST_F(EngineLogStep, cutsWholeSegmentsAndKeepsWhatTrails) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(entries.value()[0].data.data()) % 8, 0u);
 }
 
+TEST_F(EngineLogStep, cutsWhatTrailsBehindAStartAtOnce) {
+  std::vector<LogMail> mail;
+  for (uint64_t number = 1; number <= 400; ++number) mail.push_back(write(number, number));
+  step->run(mail);
+  open();
+  EXPECT_GT(step->bytes(), 3 * trailingBytes);
+  mail.push_back(CutLog{400});
+  step->run(mail);
+  ASSERT_FALSE(sink.begins.empty()) << "not only when as much again was written";
+  EXPECT_GE(step->bytes(), trailingBytes);
+  EXPECT_LT(step->bytes(), trailingBytes + (3 * 64 << 10));
+}
+
 // --- The apply thread ------------------------------------------------------------------------------------------------
 
 // Records what it is told to apply.
