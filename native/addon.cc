@@ -24,6 +24,8 @@ static Napi::Object exportTable(Napi::Env env, Napi::Object exports) {
   exportFunction<connectionOpen>(exports, "connectionOpen");
   exportFunction<connectionClose>(exports, "connectionClose");
   exportFunction<receive>(exports, "receive");
+  exportFunction<packedPending>(exports, "packedPending");
+  exportFunction<packReplies>(exports, "packReplies");
   exportFunction<buffered>(exports, "buffered");
   exportFunction<setWritable>(exports, "setWritable");
   exportFunction<propose>(exports, "propose");

@@ -23,7 +23,7 @@ export const nodeKnobs = {
     unit: "addresses",
     default: "127.0.0.1:9090",
     group: "server",
-    why: "Where Cap'n Proto RPC is served: HOST:PORT, [HOST]:PORT or unix:PATH, several with commas; port 0 picks a free one.",
+    why: "Where Cap'n Proto RPC is served: HOST:PORT, [HOST]:PORT or unix:PATH, several with commas; port 0 picks a free one. With packed: before it, an address takes and gives the packed form.",
   }),
   httpListen: text({
     unit: "addresses",

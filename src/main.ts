@@ -13,7 +13,7 @@ import { connectionsDefault } from "./knobs_requests.js";
 import { createLogger, type Logger } from "./log.js";
 import { probeMachine } from "./machine.js";
 import { native } from "./native.js";
-import { type ListenAddress, parseAddresses, refuseInsecure } from "./net/addresses.js";
+import { type ListenAddress, listenerNumber, parseAddresses, refuseInsecure, shownAddress } from "./net/addresses.js";
 import { WorkerPool } from "./net/worker_pool.js";
 import { engineError } from "./server/engine_errors.js";
 import { engineOptions } from "./server/limits.js";
@@ -143,7 +143,7 @@ class Server {
 
   private async checkedAddresses(key: "rpcListen" | "httpListen" | "peerListen"): Promise<ListenAddress[]> {
     const flag = flagOf(key);
-    const addresses = await parseAddresses(flag, this.config[key]);
+    const addresses = await parseAddresses(flag, this.config[key], key === "rpcListen");
     for (const address of refuseInsecure(flag, addresses, this.config.insecure)) {
       this.log.warn(
         { address },
@@ -174,11 +174,13 @@ class Server {
   }
 
   private listen(addresses: readonly ListenAddress[]): string[] {
-    return addresses.map(({ address }, index) => {
+    const { connectionsMax, backlog } = this.config;
+    return addresses.map((one, index) => {
       try {
-        return native.listen(index, address, this.config.connectionsMax, this.config.backlog);
+        const bound = native.listen(listenerNumber(index, one), one.address, connectionsMax, backlog);
+        return shownAddress(bound, one);
       } catch (error) {
-        if (isNativeError(error)) throw engineError(error, this.config, address);
+        if (isNativeError(error)) throw engineError(error, this.config, one.address);
         throw error;
       }
     });

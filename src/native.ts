@@ -90,11 +90,16 @@ export interface Native {
   /** `doorbell` is called at most once between two `collect`s when there is something to collect. */
   workerOpen(limits: CodecLimits, doorbell: () => void): number;
   workerClose(worker: number): void;
-  connectionOpen(worker: number): number;
+  /** `packed`: its bytes are the packed form in both directions. */
+  connectionOpen(worker: number, packed: boolean): number;
   connectionClose(worker: number, connection: number): void;
   /** Takes a socket's chunk; writes up to `calls.length / callWords` records and returns how many. When all are used,
    *  call again with an empty chunk. */
   receive(worker: number, connection: number, chunk: Uint8Array, calls: Uint32Array): number;
+  /** Whether a packed connection has bytes left that `receive` did not come to: call it again, with an empty chunk. */
+  packedPending(worker: number, connection: number): boolean;
+  /** The packed form of replies that are to go to this packed connection, in their order. */
+  packReplies(worker: number, connection: number, replies: Uint8Array): Uint8Array;
   /** Bytes held of a frame that is not whole. */
   buffered(worker: number, connection: number): number;
   setWritable(worker: number, connection: number, writable: boolean): void;

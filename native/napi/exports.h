@@ -21,6 +21,8 @@ void workerClose(const Napi::CallbackInfo& info);
 Napi::Value connectionOpen(const Napi::CallbackInfo& info);
 void connectionClose(const Napi::CallbackInfo& info);
 Napi::Value receive(const Napi::CallbackInfo& info);
+Napi::Value packedPending(const Napi::CallbackInfo& info);
+Napi::Value packReplies(const Napi::CallbackInfo& info);
 Napi::Value buffered(const Napi::CallbackInfo& info);
 void setWritable(const Napi::CallbackInfo& info);
 Napi::Value propose(const Napi::CallbackInfo& info);

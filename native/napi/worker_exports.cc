@@ -34,14 +34,20 @@ void workerClose(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value connectionOpen(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info, "connectionOpen(worker)");
-  return number(info, workerOf(info, arguments)->connectionOpen());
+  const Arguments arguments(info, "connectionOpen(worker, packed)");
+  const bool isPacked = arguments.boolean(1);
+  OpenWorker& worker = workerOf(info, arguments);
+  const uint32_t connection = worker->connectionOpen();
+  if (isPacked) worker.packedConnections().open(connection);
+  return number(info, connection);
 }
 
 void connectionClose(const Napi::CallbackInfo& info) {
   const Arguments arguments(info, "connectionClose(worker, connection)");
   const uint32_t connection = arguments.u32(1);
-  workerOf(info, arguments)->connectionClose(connection);
+  OpenWorker& worker = workerOf(info, arguments);
+  worker->connectionClose(connection);
+  worker.packedConnections().close(connection);
 }
 
 Napi::Value receive(const Napi::CallbackInfo& info) {
@@ -50,13 +56,32 @@ Napi::Value receive(const Napi::CallbackInfo& info) {
   const auto chunk = arguments.bytes(2);
   const auto calls = arguments.words(3);
   if (calls.size() < schema::CALL_WORDS) arguments.refuse(3, "must have room for a record");
-  return number(info, workerOf(info, arguments)->receive(connection, chunk, calls));
+  OpenWorker& worker = workerOf(info, arguments);
+  engine::PackedConnections& packed = worker.packedConnections();
+  return number(info, packed.contains(connection) ? packed.receive(connection, chunk, calls)
+                                                  : worker->receive(connection, chunk, calls));
+}
+
+Napi::Value packedPending(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "packedPending(worker, connection)");
+  const uint32_t connection = arguments.u32(1);
+  return boolean(info, workerOf(info, arguments).packedConnections().pending(connection));
+}
+
+Napi::Value packReplies(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "packReplies(worker, connection, replies)");
+  const uint32_t connection = arguments.u32(1);
+  const auto replies = arguments.bytes(2);
+  const ByteSpan packed = workerOf(info, arguments).packedConnections().pack(connection, replies);
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), packed.data(), packed.size());
 }
 
 Napi::Value buffered(const Napi::CallbackInfo& info) {
   const Arguments arguments(info, "buffered(worker, connection)");
   const uint32_t connection = arguments.u32(1);
-  return number(info, workerOf(info, arguments)->buffered(connection));
+  OpenWorker& worker = workerOf(info, arguments);
+  const size_t notUnpacked = worker.packedConnections().buffered(connection);
+  return number(info, static_cast<double>(worker->buffered(connection) + notUnpacked));
 }
 
 void setWritable(const Napi::CallbackInfo& info) {

@@ -17,6 +17,7 @@ OpenWorker::OpenWorker(Napi::Env env, const codec::Limits& limits, Napi::Functio
   engine::Engine* engine = valueOrThrow(holder.addWorker());
   try {
     worker = valueOrThrow(engine::Worker::open(*engine, limits, bell.ring()));
+    packed = std::make_unique<engine::PackedConnections>(*worker);
   } catch (...) {
     holder.removeWorker();
     throw;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/packed.h"
 #include "engine/worker.h"
 #include "napi/doorbell.h"
 
@@ -28,10 +29,12 @@ class OpenWorker {
   OpenWorker& operator=(const OpenWorker&) = delete;
 
   engine::Worker* operator->() { return worker.get(); }
+  engine::PackedConnections& packedConnections() { return *packed; }
 
  private:
   Doorbell bell;
   std::unique_ptr<engine::Worker> worker;
+  std::unique_ptr<engine::PackedConnections> packed;
 };
 
 class WorkerTable {

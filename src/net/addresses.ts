@@ -1,5 +1,6 @@
 // Addresses to listen on: what people write, what the engine takes, and whether others can reach them. Owns the grammar
-// HOST:PORT, [HOST]:PORT and unix:PATH; opens nothing. Called by main.ts.
+// HOST:PORT, [HOST]:PORT and unix:PATH, each with packed: before it where that is served; opens nothing. Called by
+// main.ts, and by the listener workers for what a listener's number says.
 
 import { lookup } from "node:dns/promises";
 import { isIP, isIPv4 } from "node:net";
@@ -10,7 +11,11 @@ export interface ListenAddress {
   address: string;
   /** Whether only this machine can reach it. */
   isLocal: boolean;
+  /** Whether it speaks the packed form. */
+  isPacked: boolean;
 }
+
+const packedPrefix = "packed:";
 
 /** How long a path of a Unix socket may be (sun_path with its final zero). */
 const unixPathBytesMax = 107;
@@ -18,11 +23,33 @@ const unixPathBytesMax = 107;
 /** Addresses of one kind of listener that may be listed in one setting. */
 const addressesMax = 16;
 
-/** Reads a list separated by commas; host names are looked up, so that the check below is about what is bound. */
-export async function parseAddresses(flag: string, text: string): Promise<ListenAddress[]> {
+/**
+ * Reads a list separated by commas; host names are looked up, so that the check below is about what is bound. `packed`:
+ * what listens there can speak the packed form.
+ */
+export async function parseAddresses(flag: string, text: string, packed = false): Promise<ListenAddress[]> {
   const parts = text.split(",").map((part) => part.trim());
   if (parts.length > addressesMax) throw invalid(flag, text, `at most ${addressesMax} addresses`);
-  return Promise.all(parts.map((part) => parseAddress(flag, part)));
+  return Promise.all(
+    parts.map(async (part) => {
+      const isPacked = packed && part.startsWith(packedPrefix);
+      return { ...(await parseAddress(flag, isPacked ? part.slice(packedPrefix.length) : part)), isPacked };
+    }),
+  );
+}
+
+/** As people write it, of an address as it was bound. */
+export function shownAddress(bound: string, { isPacked }: Pick<ListenAddress, "isPacked">): string {
+  return isPacked ? packedPrefix + bound : bound;
+}
+
+/** The number by which the engine tells of connections to the address at this place in the list. */
+export function listenerNumber(index: number, { isPacked }: Pick<ListenAddress, "isPacked">): number {
+  return index * 2 + (isPacked ? 1 : 0);
+}
+
+export function isPackedListener(listener: number): boolean {
+  return listener % 2 === 1;
 }
 
 /** Refuses what other machines can reach, unless `insecure`; returns those addresses for a warning. */
@@ -32,7 +59,7 @@ export function refuseInsecure(flag: string, addresses: readonly ListenAddress[]
   return open;
 }
 
-async function parseAddress(flag: string, text: string): Promise<ListenAddress> {
+async function parseAddress(flag: string, text: string): Promise<Omit<ListenAddress, "isPacked">> {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length);
     const bytes = Buffer.byteLength(path);

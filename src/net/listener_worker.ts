@@ -20,6 +20,7 @@ import { Fetches } from "../server/fetches.js";
 import { codecLimits } from "../server/limits.js";
 import { MemoryBudget } from "../server/memory_budget.js";
 import { Router } from "../server/router.js";
+import { isPackedListener } from "./addresses.js";
 
 export interface ListenerWorkerOptions {
   native: Native;
@@ -184,7 +185,7 @@ export class ListenerWorker {
         this.connections.dropped(events[at + 3] as number);
         break;
       case EventKind.accepted:
-        this.connections.accept(first);
+        this.connections.accept(first, isPackedListener(second));
         break;
       case EventKind.close:
         this.connections.end(first);

@@ -14,6 +14,8 @@ export const PauseReason = {
   calls: 1,
   unsent: 2,
   memory: 4,
+  /** Of a packed one: what came is not unpacked yet. */
+  unpacking: 8,
 } as const;
 
 /** Makes a socket of a descriptor; a seam, since a unit test has none to give. */
@@ -31,6 +33,8 @@ export interface ConnectionEvents {
   /** `bytes` of the shared read buffer hold what came. */
   received(connection: Connection, bytes: number): void;
   drained(connection: Connection): void;
+  /** Nothing but what is not unpacked yet keeps it from being read. */
+  unpackable(connection: Connection): void;
   closed(connection: Connection): void;
 }
 
@@ -52,10 +56,14 @@ export class Connection {
   isWritable = true;
   /** Nothing more is read; destroyed when the client has not closed by then. */
   closeByMs = Number.POSITIVE_INFINITY;
+  /** Makes the packed form of replies, where the connection speaks it. */
+  pack: ((replies: Uint8Array) => Uint8Array) | undefined;
+  private readonly events: ConnectionEvents;
   private pauseReasons = 0;
 
   constructor(slot: number, open: (onread: OnReadOpts) => Socket, readBuffer: Buffer, events: ConnectionEvents) {
     this.slot = slot;
+    this.events = events;
     this.socket = open({
       // One buffer for all sockets of the worker: what it holds is taken before the callback returns.
       buffer: readBuffer,
@@ -88,17 +96,24 @@ export class Connection {
     if ((this.pauseReasons & reason) === 0) return;
     this.pauseReasons &= ~reason;
     if (this.pauseReasons === 0) this.socket.resume();
+    else if (this.pauseReasons === PauseReason.unpacking) this.events.unpackable(this);
   }
 
   isPausedFor(reason: number): boolean {
     return (this.pauseReasons & reason) !== 0;
   }
 
+  isPausedForOthers(reason: number): boolean {
+    return (this.pauseReasons & ~reason) !== 0;
+  }
+
   /** Sends a part of a slab. Copied when the socket lags behind already or slabs are scarce, so that at most one slab
    *  is held for one slow socket, and few for all. */
   write(slab: Slab, offset: number, bytes: number, copy: boolean): void {
     const part = slab.bytes.subarray(offset, offset + bytes);
-    if (copy || this.socket.writableLength > 0) {
+    if (this.pack !== undefined) {
+      this.socket.write(this.pack(part));
+    } else if (copy || this.socket.writableLength > 0) {
       this.socket.write(Buffer.from(part));
     } else {
       slab.use();

@@ -12,7 +12,10 @@ import { Connection, type ConnectionEvents, type OpenSocket, openDescriptor, Pau
 import type { Slab, SlabPool } from "./slab_pool.js";
 
 export interface ConnectionsOptions {
-  native: Pick<Native, "connectionOpen" | "connectionClose" | "receive" | "buffered" | "setWritable">;
+  native: Pick<
+    Native,
+    "connectionOpen" | "connectionClose" | "receive" | "buffered" | "setWritable" | "packedPending" | "packReplies"
+  >;
   worker: number;
   router: Router;
   budget: MemoryBudget;
@@ -79,11 +82,12 @@ export class Connections implements ConnectionEvents {
     return this.bySlot.size;
   }
 
-  accept(fd: number): void {
+  accept(fd: number, isPacked: boolean): void {
     const { native, worker, keepAliveMs } = this.options;
-    const slot = native.connectionOpen(worker);
+    const slot = native.connectionOpen(worker, isPacked);
     const open = this.options.openSocket ?? openDescriptor;
     const connection = new Connection(slot, (onread) => open(fd, onread), this.readBuffer, this);
+    if (isPacked) connection.pack = (replies) => native.packReplies(worker, slot, replies);
     connection.socket.setKeepAlive(true, keepAliveMs);
     this.bySlot.set(slot, connection);
     this.options.budget.take(connectionBytes);
@@ -103,7 +107,27 @@ export class Connections implements ConnectionEvents {
     }
     this.notePartial(connection, native.buffered(worker, connection.slot), bytes);
     this.limitReading(connection);
+    if (connection.pack !== undefined) this.unpackLater(connection);
     this.options.wakeTurn();
+  }
+
+  unpackable(connection: Connection): void {
+    setImmediate(() => {
+      if (this.bySlot.get(connection.slot) !== connection || !connection.isPausedFor(PauseReason.unpacking)) return;
+      if (!connection.isPausedForOthers(PauseReason.unpacking)) this.received(connection, 0);
+    });
+  }
+
+  /** What a packed chunk grows to is taken in parts, one each turn, so that the other connections have theirs between. */
+  private unpackLater(connection: Connection): void {
+    if (!this.options.native.packedPending(this.options.worker, connection.slot)) {
+      connection.resume(PauseReason.unpacking);
+    } else if (connection.isPausedForOthers(PauseReason.unpacking)) {
+      connection.pause(PauseReason.unpacking);
+    } else {
+      connection.pause(PauseReason.unpacking);
+      this.unpackable(connection);
+    }
   }
 
   /** Sends a part of a slab to a connection; nothing happens when it is gone. */
@@ -277,7 +301,10 @@ export class Connections implements ConnectionEvents {
     const deafMs = budget.isAbove(partialShareMax) ? Math.min(deafShortMs, deafTimeoutMs) : deafTimeoutMs;
     if (connection.unsentBytes > 0 && nowMs - connection.progressMs >= deafMs) return "deaf";
     if (nowMs >= connection.closeByMs && connection.unsentBytes === 0) return "lingering";
-    if (connection.partialBytes > 0 && !connection.isClosing) {
+    if (connection.isPausedFor(PauseReason.calls | PauseReason.unsent | PauseReason.unpacking)) {
+      // We do not read what it may long have sent.
+      connection.partialSinceMs = nowMs;
+    } else if (connection.partialBytes > 0 && !connection.isClosing) {
       const allowedMs = frameTimeoutMs + (connection.partialBytes / frameBytesPerSecond) * 1000;
       if (nowMs - connection.partialSinceMs >= allowedMs) return "halfFrame";
     }

@@ -1,7 +1,7 @@
 // A client made of the stock Cap'n Proto RPC library (test/native) through both interfaces of a real server: delays,
 // leases and their exact end, wrong leases, extension, long polls, crowds, sessions, exchanges, refusals. Each scenario
-// has a server and a data directory of its own; those of crowds run again over three workers, and some over a
-// Unix socket.
+// has a server and a data directory of its own; those of crowds run again over three workers, some over a Unix socket,
+// and most in the packed form.
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
@@ -60,4 +60,18 @@ describe("a stock client over a Unix socket", () => {
       return runScenarios(address, "addPollRemove", "enqueueFetchAck");
     });
   });
+});
+
+describe("a stock client in the packed form", () => {
+  // Those that end their connection in the midst of something would end the bridge's, a moment later.
+  const steady = scenarios.filter((name) => !/closed|canceled|disconnect|sixtyFour/i.test(name));
+  assert.ok(steady.length >= 20, "most scenarios are run");
+  for (const name of steady) {
+    test(name, () =>
+      withServer(["--workers", "1", "--rpc-listen", "packed:127.0.0.1:0"], (address) => {
+        assert.match(address, /^packed:127\.0\.0\.1:\d+$/);
+        return runScenarios(address, name);
+      }),
+    );
+  }
 });

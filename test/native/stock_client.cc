@@ -11,18 +11,32 @@ int64_t nowMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
-Connection::Connection(kj::Own<kj::AsyncIoStream> stream)
-    : stream_(kj::mv(stream)),
+Connection::Connection(kj::Own<kj::AsyncIoStream> stream, kj::Own<PackedBridge> bridge)
+    : bridge_(kj::mv(bridge)),
+      stream_(kj::mv(stream)),
       client_(*stream_),
       bootstrap_(client_.bootstrap()),
       queueber(bootstrap_.castAs<Queueber>()),
       jobs(bootstrap_.castAs<JobQueue>()) {}
 
 World::World(kj::AsyncIoContext& io, kj::StringPtr address) : io_(io) {
+  constexpr size_t prefixBytes = 7;
+  if (address.startsWith("packed:")) {
+    packedAddress_ = kj::str(address.slice(prefixBytes));
+    return;
+  }
   address_ = io_.provider->getNetwork().parseAddress(address, 9090).wait(io_.waitScope);
 }
 
-kj::Own<Connection> World::connect() { return kj::heap<Connection>(address_->connect().wait(io_.waitScope)); }
+kj::Own<Connection> World::connect() {
+  if (packedAddress_.size() == 0)
+    return kj::heap<Connection>(address_->connect().wait(io_.waitScope), kj::Own<PackedBridge>());
+  auto bridge = kj::heap<PackedBridge>(packedAddress_);
+  auto stream =
+      io_.lowLevelProvider->wrapSocketFd(bridge->takeClientEnd(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
+                                                                      kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC);
+  return kj::heap<Connection>(kj::mv(stream), kj::mv(bridge));
+}
 
 void World::sleep(int64_t durationMs) {
   if (durationMs > 0) after(durationMs).wait(io_.waitScope);

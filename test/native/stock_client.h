@@ -18,6 +18,7 @@
 
 #include "capstan.capnp.h"
 #include "compat.capnp.h"
+#include "packed_bridge.h"
 
 namespace capstan::stock {
 
@@ -39,10 +40,12 @@ int64_t nowMs();
 // One TCP or Unix connection. Its bootstrap object answers both interfaces.
 class Connection {
  public:
-  Connection(kj::Own<kj::AsyncIoStream> stream);
+  // `bridge`: what carries its frames in the packed form; null where they go as they are.
+  Connection(kj::Own<kj::AsyncIoStream> stream, kj::Own<PackedBridge> bridge);
   KJ_DISALLOW_COPY(Connection);
 
  private:
+  kj::Own<PackedBridge> bridge_;
   kj::Own<kj::AsyncIoStream> stream_;
   capnp::TwoPartyClient client_;
   capnp::Capability::Client bootstrap_;
@@ -70,6 +73,7 @@ class World {
 
  private:
   kj::AsyncIoContext& io_;
+  kj::String packedAddress_;  // empty: frames go as they are, to `address_`
   kj::Own<kj::NetworkAddress> address_;
 };
 

@@ -28,6 +28,8 @@ type WorkerPart = Pick<
   | "connectionClose"
   | "receive"
   | "buffered"
+  | "packedPending"
+  | "packReplies"
   | "propose"
   | "read"
   | "wakeEarly"
@@ -53,6 +55,8 @@ export class FakeNative implements WorkerPart {
   readonly writable = new Map<number, boolean>();
   readonly openConnections = new Set<number>();
   bufferedBytes = 0;
+  /** How many times a packed connection is to be received from before nothing is left of its chunk. */
+  packedLeft = 0;
   chunks: Buffer[] = [];
   /** Calls that the next chunk holds. */
   nextCalls: FakeCall[] = [];
@@ -100,6 +104,14 @@ export class FakeNative implements WorkerPart {
     const taken = this.nextCalls;
     this.nextCalls = [];
     return writeCalls(taken, calls);
+  }
+
+  packedPending(): boolean {
+    return this.packedLeft > 0 && --this.packedLeft > 0;
+  }
+
+  packReplies(_worker: number, _connection: number, replies: Uint8Array): Uint8Array {
+    return Buffer.concat([Buffer.from("packed "), replies]);
   }
 
   buffered(): number {

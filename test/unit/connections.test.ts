@@ -70,11 +70,11 @@ function held(): number {
 }
 
 /** A connection: its slot and the client's end. */
-async function open(): Promise<{ slot: number; client: Socket }> {
+async function open(isPacked = false): Promise<{ slot: number; client: Socket }> {
   const before = native.openConnections;
   const known = new Set(before);
   const accepted = once(server, "connection") as Promise<[Socket]>;
-  connections.accept(1);
+  connections.accept(1, isPacked);
   const [client] = await accepted;
   client.on("error", () => {});
   clients.push(client);
@@ -148,6 +148,60 @@ describe("connections", () => {
     assert.equal(native.chunks.length, chunks, "nothing is read");
     reply(slot, 8, 1);
     await until(() => native.chunks.length > chunks, "reading goes on");
+  });
+
+  it("take what a packed chunk grows to in parts, a turn each, and pack what they send", async () => {
+    const { slot, client } = await open(true);
+    native.packedLeft = 4;
+    client.write("bomb");
+    await until(() => native.chunks.length === 1, "the chunk arrives");
+    client.write("more");
+    await until(() => native.chunks.length === 5, "all parts are taken");
+    assert.deepEqual(native.chunks.map(String), ["bomb", "", "", "", "more"], "nothing is read before the last part");
+    const received: Buffer[] = [];
+    client.on("data", (chunk: Buffer) => received.push(chunk));
+    const slab = slabs.take();
+    slab.bytes.write("reply");
+    connections.write(slot, slab, 0, 5, 0);
+    slab.written();
+    await until(() => Buffer.concat(received).toString() === "packed reply", "the reply arrives");
+    assert.equal(slabs.inUse, 0);
+  });
+
+  it("leave the rest of a packed chunk alone while calls are at their limit, and while it is gone", async () => {
+    const { slot, client } = await open(true);
+    native.packedLeft = 1000;
+    native.nextCalls = [1, 2, 3, 4].map((handle) => ({ handle }));
+    client.write("calls");
+    await until(() => native.chunks.length === 1, "the chunk arrives");
+    for (let round = 0; round < 20; round++) await turn();
+    assert.equal(native.chunks.length, 1);
+    reply(slot, 8, 1);
+    await until(() => native.chunks.length > 3, "the rest is taken");
+    client.destroy();
+    await until(() => connections.count === 0, "it is closed");
+    const chunks = native.chunks.length;
+    for (let round = 0; round < 20; round++) await turn();
+    assert.equal(native.chunks.length, chunks, "a connection that is gone is not asked for");
+  });
+
+  it("do not hold half a frame against a client that they do not read from", async () => {
+    const { slot, client } = await open();
+    native.bufferedBytes = 10;
+    await say(
+      client,
+      [1, 2, 3, 4].map((handle) => ({ handle })),
+    );
+    clock.advance(60_000);
+    connections.sweep();
+    assert.deepEqual(cuts, []);
+    reply(slot, 8, 1);
+    clock.advance(20_000);
+    connections.sweep();
+    assert.deepEqual(cuts, [], "its time begins when it is read from again");
+    clock.advance(60_000);
+    connections.sweep();
+    assert.deepEqual(cuts, ["halfFrame"]);
   });
 
   it("count a call that was given up as ended", async () => {

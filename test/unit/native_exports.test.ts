@@ -45,6 +45,8 @@ const sound: Readonly<Record<string, unknown>> = {
   doorbell: () => {},
   worker: 4_000_000_000,
   connection: 1,
+  packed: false,
+  replies: new Uint8Array(8),
   chunk: new Uint8Array(8),
   calls: new Uint32Array(callWords),
   writable: true,
