@@ -2,6 +2,8 @@
 // is checked all the same, since a log can be damaged. Called as entry.h says.
 #include "codec/entry.h"
 
+#include <kj/exception.h>
+
 #include <string>
 
 #include "base/check.h"
@@ -58,7 +60,12 @@ Result<OpenEntry> openEntry(ByteSpan entry) {
   opened.message =
       std::make_unique<SegmentReader>(reinterpret_cast<const capnp::word*>(frame.data() + table.value().tableBytes),
                                       table.value().segmentWords, options);
-  const uint32_t commands = opened.root().getCommands().size();
+  uint32_t commands = 0;
+  try {
+    commands = opened.root().getCommands().size();
+  } catch (const kj::Exception& exception) {
+    return noEntry(exception.getDescription().cStr());
+  }
   if (commands != opened.header.commands) {
     return noEntry("its header says " + std::to_string(opened.header.commands) + " commands, its message has " +
                    std::to_string(commands));

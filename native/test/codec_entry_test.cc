@@ -173,6 +173,17 @@ TEST(CodecEntry, theEnginesOwnEntries) {
   EXPECT_EQ(openEntry(unsend).take().root().getCommands()[1].getUnsend().getLease().size(), 16u);
 }
 
+TEST(CodecEntry, bytesWhosePointersLeadNowhereAreNoEntry) {
+  std::vector<uint8_t> tick = buildTickEntry(77);
+  const size_t root = schema::ENTRY_HEADER_BYTES + 8;
+  putLittle<uint64_t>(tick.data() + root, 0x7ffffff0);
+  const Result<OpenEntry> far = openEntry(tick);
+  ASSERT_FALSE(far.ok());
+  EXPECT_EQ(far.error().code, schema::ErrorCode::INTERNAL);
+  putLittle<uint64_t>(tick.data() + root, 3);  // a capability
+  EXPECT_FALSE(openEntry(tick).ok());
+}
+
 TEST(CodecEntry, aReadHasItsDefaults) {
   const auto peek = requestOf<schema::PeekRequest>(Method::peek, [](auto body) { body.setQueue("q"); }).take();
   EXPECT_EQ(peek->callClass, schema::CallClass::READ);
