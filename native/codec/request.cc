@@ -16,6 +16,8 @@ namespace capstan::codec {
 namespace {
 
 constexpr uint64_t replySlackBytes = 512;  // frame, Return, status with its texts
+// What a segment takes beside its words, which may be none: its size, and its place in the reader.
+constexpr uint64_t segmentBytes = sizeof(uint32_t) + sizeof(kj::ArrayPtr<const capnp::word>);
 
 template <class Struct>
 bool checkAs(Checks& checks, capnp::AnyPointer::Reader body, Request& request) {
@@ -154,7 +156,8 @@ Result<std::unique_ptr<Request>> validate(Method method, std::unique_ptr<PinnedM
                  std::string("the message is malformed: ") + exception.getDescription().cStr(), "", 0};
   }
   if (request->jobs == 0) request->jobs = clamped(std::max<uint64_t>(checks.jobs, 1));
-  request->bytes = clamped(message->wordCount * 8 + sizeof(Request) + request->queueHashes.size() * 8);
+  request->bytes = clamped(message->wordCount * 8 + message->segmentWords.size() * segmentBytes + sizeof(Request) +
+                           request->queueHashes.size() * 8);
   request->replyBytesMax = clamped(checks.replyBytes + replySlackBytes);
   request->message = std::move(message);
   return request;

@@ -262,6 +262,18 @@ TEST(CodecRequest, saysWhatItsCallerNeedsToKnow) {
   EXPECT_TRUE(enqueue.enqueues);
   EXPECT_EQ(enqueue.queueKey, queueHash(defaultTenant, "mail"));
   EXPECT_GE(enqueue.replyBytesMax, 3 * 24u);
+  // Segments without a word take memory too.
+  auto spread = enqueueFrame(3);
+  const uint32_t words = getLittle<uint32_t>(spread.data() + 4);
+  std::vector<uint8_t> table(4 + 4 * 512, 0);
+  putLittle<uint32_t>(table.data(), 511);
+  putLittle<uint32_t>(table.data() + 4, words);
+  table.resize((table.size() + 7) / 8 * 8);
+  spread.erase(spread.begin(), spread.begin() + 8);
+  spread.insert(spread.begin(), table.begin(), table.end());
+  const auto inSegments = validateFrame(Method::enqueue, spread);
+  ASSERT_TRUE(inSegments.ok()) << inSegments.error().message;
+  EXPECT_GE(inSegments.value()->bytes, enqueue.bytes + 511 * 20);
   const auto fetched = requestOf<schema::FetchRequest>(Method::fetch, [](auto body) {
     auto queues = body.initQueues(2);
     queues.set(0, "a");
