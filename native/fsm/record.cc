@@ -101,6 +101,7 @@ RecordFacts readFacts(std::string_view record) {
   const size_t pointersAt = dataAt + dataCount;
   // A list of bytes has its length in the upper 29 bits of its pointer.
   facts.payloadBytes = static_cast<uint32_t>(wordAt(record, pointersAt + payloadPointer) >> 35);
+  CAPSTAN_ASSERT(facts.payloadBytes <= record.size(), facts.payloadBytes, record.size());
   facts.storedBytes = facts.payloadBytes;
   if (wordAt(record, pointersAt + headersPointer) != 0) facts.storedBytes += headerBytes(record);
   return facts;

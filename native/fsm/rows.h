@@ -67,6 +67,13 @@ class RowReader {
     rest.remove_prefix(size);
     return value;
   }
+  // How many parts of at least `bytesEach` follow: never more than the bytes account for, so that a damaged row cannot
+  // ask for memory without end.
+  uint32_t count(size_t bytesEach) {
+    const auto parts = number<uint32_t>();
+    CAPSTAN_ASSERT(parts <= rest.size() / bytesEach, parts, rest.size());
+    return parts;
+  }
   template <class Id>
   Id id() {
     CAPSTAN_ASSERT(rest.size() >= 16, rest.size());
@@ -153,6 +160,7 @@ struct LeaseItem {
   bool closed = false;       // these two stand in `lease_marks`
   bool doomed = false;       // deleted while leased: goes when it closes
 };
+inline constexpr size_t leaseItemBytes = 16 + 9 + 4 * 4 + 2;
 struct LeaseRow {
   std::string worker;
   uint64_t deadlineMs = 0;
@@ -177,7 +185,7 @@ struct LeaseRow {
     row.deadlineMs = reader.number<uint64_t>();
     row.leaseMs = reader.number<uint64_t>();
     row.token = reader.number<uint64_t>();
-    row.items.resize(reader.number<uint32_t>());
+    row.items.resize(reader.count(leaseItemBytes));
     for (LeaseItem& item : row.items) {
       item.id = reader.id<JobId>();
       item.lane.queue = reader.number<uint32_t>();
@@ -280,7 +288,7 @@ struct SessionRow {
     row.lowest = reader.number<uint64_t>();
     row.results = reader.number<uint32_t>();
     row.resultBytes = reader.number<uint64_t>();
-    row.received.resize(reader.number<uint32_t>());
+    row.received.resize(reader.count(16));
     for (auto& [from, to] : row.received) {
       from = reader.number<uint64_t>();
       to = reader.number<uint64_t>();

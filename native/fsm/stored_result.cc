@@ -7,7 +7,40 @@
 namespace capstan::fsm {
 namespace {
 
-CommandResult readResult(RowReader& reader);
+// The parts of an exchange have no parts.
+CommandResult readResult(RowReader& reader, int level) {
+  CommandResult result;
+  result.code = static_cast<schema::ErrorCode>(reader.number<uint16_t>());
+  if (reader.number<uint8_t>() != 0) {
+    result.error = std::make_unique<Error>();
+    result.error->code = result.code;
+    result.error->message = reader.text();
+    result.error->field = reader.text();
+    result.error->retryAfterMs = reader.number<uint32_t>();
+  }
+  result.ids.resize(reader.count(16));
+  for (JobId& id : result.ids) id = reader.id<JobId>();
+  result.lease = reader.id<LeaseId>();
+  result.token = reader.number<uint64_t>();
+  result.leaseMs = reader.number<uint64_t>();
+  result.accepted = reader.number<uint32_t>();
+  result.refused.resize(reader.count(6));
+  for (Refusal& refusal : result.refused) {
+    refusal.index = reader.number<uint32_t>();
+    refusal.code = static_cast<schema::ErrorCode>(reader.number<uint16_t>());
+  }
+  result.session = reader.number<uint64_t>();
+  result.operation = reader.number<uint64_t>();
+  result.operationDone = reader.number<uint64_t>();
+  result.operationFinished = reader.number<uint8_t>() != 0;
+  const uint32_t parts = reader.count(4);
+  CAPSTAN_ASSERT(parts == 0 || level == 0, parts);
+  for (uint32_t at = 0; at < parts; ++at) {
+    RowReader part(reader.text());
+    result.parts.push_back(readResult(part, level + 1));
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -31,7 +64,7 @@ std::string encodeResult(const CommandResult& result) {
 
 CommandResult decodeResult(std::string_view bytes) {
   RowReader reader(bytes);
-  return readResult(reader);
+  return readResult(reader, 0);
 }
 
 std::string encodeSessionResult(std::string_view encodedResult, std::string_view digest) {
@@ -43,43 +76,9 @@ std::string encodeSessionResult(std::string_view encodedResult, std::string_view
 SessionResult decodeSessionResult(std::string_view bytes) {
   RowReader reader(bytes);
   SessionResult row;
-  row.result = readResult(reader);
+  row.result = readResult(reader, 0);
   row.digest = reader.remaining();
   return row;
 }
-
-namespace {
-
-CommandResult readResult(RowReader& reader) {
-  CommandResult result;
-  result.code = static_cast<schema::ErrorCode>(reader.number<uint16_t>());
-  if (reader.number<uint8_t>() != 0) {
-    result.error = std::make_unique<Error>();
-    result.error->code = result.code;
-    result.error->message = reader.text();
-    result.error->field = reader.text();
-    result.error->retryAfterMs = reader.number<uint32_t>();
-  }
-  result.ids.resize(reader.number<uint32_t>());
-  for (JobId& id : result.ids) id = reader.id<JobId>();
-  result.lease = reader.id<LeaseId>();
-  result.token = reader.number<uint64_t>();
-  result.leaseMs = reader.number<uint64_t>();
-  result.accepted = reader.number<uint32_t>();
-  result.refused.resize(reader.number<uint32_t>());
-  for (Refusal& refusal : result.refused) {
-    refusal.index = reader.number<uint32_t>();
-    refusal.code = static_cast<schema::ErrorCode>(reader.number<uint16_t>());
-  }
-  result.session = reader.number<uint64_t>();
-  result.operation = reader.number<uint64_t>();
-  result.operationDone = reader.number<uint64_t>();
-  result.operationFinished = reader.number<uint8_t>() != 0;
-  const auto parts = reader.number<uint32_t>();
-  for (uint32_t at = 0; at < parts; ++at) result.parts.push_back(decodeResult(reader.text()));
-  return result;
-}
-
-}  // namespace
 
 }  // namespace capstan::fsm
