@@ -19,6 +19,39 @@ TEST(FsmLease, aStrangeLeaseSettlesNothing) {
   EXPECT_EQ(node.info("q").ready, 1u);
 }
 
+TEST(FsmLease, anExtendedDeadlineSurvivesARestart) {
+  Node node;
+  node.enqueue("q", {"a"});
+  const CommandResult granted = node.fetch({"q"}, 1, 1000);
+  const CommandResult extended = node.run<schema::ExtendRequest>(Method::extend, [&](auto body) {
+    body.setLease(capnp::Data::Reader(granted.lease.bytes.data(), 16));
+    body.setLeaseMs(10'000);
+  });
+  ASSERT_EQ(extended.accepted, 1u);
+  node.machine->flush(true, true);
+  node.restart();
+  node.elapsedMs += 5000;
+  node.tick();
+  EXPECT_EQ(node.ack(granted.lease, idsOf(granted)).accepted, 1u);
+}
+
+TEST(FsmLease, settlesNothingOfAnotherOne) {
+  Node node;
+  node.enqueue("q", {"a", "b"});
+  const CommandResult mine = node.fetch({"q"});
+  const CommandResult theirs = node.fetch({"q"});
+  EXPECT_EQ(node.ack(mine.lease, idsOf(theirs)).accepted, 0u);
+  EXPECT_EQ(node.fail(mine.lease, idsOf(theirs)[0]).accepted, 0u);
+  // One that was granted anew belongs to the later grant alone, though the earlier one still holds other jobs.
+  node.elapsedMs += 60'000;
+  node.tick();
+  const CommandResult again = node.fetch({"q"}, 2);
+  ASSERT_EQ(again.jobs.size(), 2u);
+  EXPECT_GT(again.token, theirs.token);
+  EXPECT_EQ(node.ack(theirs.lease, idsOf(again)).accepted, 0u);
+  EXPECT_EQ(node.ack(again.lease, idsOf(again)).accepted, 2u);
+}
+
 TEST(FsmLease, isOverFromItsDeadlineOnThoughNothingSweptIt) {
   Node node;
   node.enqueue("q", {"a"});

@@ -4,6 +4,7 @@
 #include "fsm/ids.h"
 #include "fsm/record.h"
 #include "fsm/siphash.h"
+#include "storage/database.h"
 #include "test/fsm_support.h"
 
 namespace capstan::fsm {
@@ -121,6 +122,19 @@ TEST(FsmLayout, idsSayWhereTheyWerePut) {
   EXPECT_EQ(id.bytes[8] >> 6, 2) << "its variant";
   EXPECT_LT(id, makeJobId(1'700'000'000'123, 0xabcdf, 0, {}));
   EXPECT_LT(id, after(id));
+}
+
+TEST(FsmLayout, whatIsAckedBeforeTheFlushLeavesNothingOnDisk) {
+  Node node;
+  node.enqueue("q", {"a", "b", "c"});
+  const CommandResult granted = node.fetch({"q"}, 3);
+  ASSERT_EQ(node.ack(granted.lease, idsOf(granted)).accepted, 3u);
+  node.machine->flush(true, true);
+  node.close();
+  const auto database = storage::Database::open({node.options.directory}).take();
+  for (const auto family : {storage::Family::jobs, storage::Family::leases}) {
+    EXPECT_EQ(database->property(family, rocksdb::DB::Properties::kLiveSstFilesSize), 0u) << static_cast<int>(family);
+  }
 }
 
 TEST(FsmLayout, factsOfARecordAreThoseOfItsReader) {

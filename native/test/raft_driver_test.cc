@@ -75,6 +75,19 @@ TEST(RaftDriver, refusesALogThatDoesNotFitTheState) {
   EXPECT_FALSE(Driver::open(options, nullptr).ok());
 }
 
+TEST(RaftDriver, takesWhatTheStateAppliedForCommitted) {
+  Options options;
+  options.confState = Driver::makeConfState({1});
+  options.baseIndex = 3;
+  options.baseTerm = 1;
+  options.hardState = {1, 1, 3};
+  options.appliedIndex = options.lastIndex = 3;
+  EXPECT_EQ(Driver::open(options, nullptr).value()->status().commit, 3u);
+  // The last hard state that reached the disk may be older than what was applied.
+  options.hardState.commit = 2;
+  EXPECT_EQ(Driver::open(options, nullptr).value()->status().commit, 3u);
+}
+
 TEST(RaftDriver, leadsAtOnceAndCommitsOnlyWhatIsDurable) {
   Memory memory;
   auto driver = memory.open();
