@@ -174,6 +174,14 @@
       'libraries': ['-ldl'],
     },
     {
+      # Every committed input of test/corpus through its fuzz target. Its own base/check.cc is native/fuzz/ended.cc.
+      'target_name': 'corpus_tests',
+      'type': 'executable',
+      'sources': ['<!@(node scripts/list_sources.mjs .cc native/fuzz -_main.cc)'],
+      'dependencies': ['engine', 'schemas'],
+      'libraries': ['-lgtest', '-lgtest_main'],
+    },
+    {
       # A client made of the stock RPC library, for test/e2e: it shares nothing with the server but the schemas.
       'target_name': 'stock_client',
       'type': 'executable',

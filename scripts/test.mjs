@@ -2,7 +2,7 @@
 // (that part alone), after the bootstrap. Ends non-zero when anything failed or a part ran no test at all.
 //
 //   lint    formatters and linters (scripts/lint.mjs)     rust    cargo test of native/consensus
-//   native  the gtest program                             unit    test/*.test.ts, test/unit, test/golden
+//   native  the gtest programs                            unit    test/*.test.ts, test/unit, test/golden
 //   sim     300 seeds of the simulator (native/sim)
 //   e2e     test/e2e, test/faults, test/teardown: real processes
 
@@ -52,9 +52,17 @@ function main() {
 }
 
 function nativeTests() {
-  const program = "build/Release/native_tests";
+  const counts = { ...none };
+  for (const name of ["native_tests", "corpus_tests"]) {
+    for (const [key, count] of Object.entries(gtests(name))) counts[key] += count;
+  }
+  return counts;
+}
+
+function gtests(name) {
+  const program = `build/Release/${name}`;
   if (!existsSync(program)) throw new StepFailed("the native tests are not built: run npm run build");
-  const report = join(root, "build", "native_tests.json");
+  const report = join(root, "build", `${name}.json`);
   rmSync(report, { force: true });
   const filter = process.env.CAPSTAN_NATIVE_FILTER ? [`--gtest_filter=${process.env.CAPSTAN_NATIVE_FILTER}`] : [];
   const code = runShown([program, "--gtest_brief=1", `--gtest_output=json:${report}`, ...filter], {
@@ -62,7 +70,7 @@ function nativeTests() {
   });
   if (!existsSync(report)) {
     // Aborted half way, or killed since it hung: gtest writes its report at the end only.
-    process.stdout.write(`the native test program ended early with ${code}\n`);
+    process.stdout.write(`${name} ended early with ${code}\n`);
     return { ...none, failed: 1 };
   }
   const { tests, failures, disabled } = JSON.parse(readFileSync(report, "utf8"));

@@ -33,6 +33,7 @@ const nativeLayers: Readonly<Record<string, readonly string[]>> = {
   engine: ["fsm", "storage", "raft", "consensus", "log", "rpc", "codec", "base"],
   napi: ["engine", "fsm", "storage", "raft", "log", "rpc", "codec", "base"],
   sim: ["engine", "fsm", "storage", "raft", "consensus", "log", "rpc", "codec", "base"],
+  fuzz: ["test", "fsm", "storage", "log", "rpc", "codec", "base"],
   test: ["sim", "engine", "fsm", "storage", "raft", "consensus", "log", "rpc", "codec", "base"],
 };
 
