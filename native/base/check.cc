@@ -14,4 +14,10 @@ void endProcess(const char* file, int line, const std::string& what) {
   std::abort();
 }
 
+void endForDamage(const std::string& what) {
+  const std::string text = "capstan: " + what + "\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+  ::_exit(damagedExitCode);
+}
+
 }  // namespace capstan

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "base/check.h"
 
@@ -24,6 +25,21 @@ constexpr int roomEveryMicroseconds = 500;
 
 // What a memtable needs for a row beside its bytes in the batch: a node of the skip list, sequence number, lengths.
 constexpr uint64_t rowOverheadBytes = 48;
+
+// RocksDB's own words name the file and the place of what it could not read.
+void checkRead(const rocksdb::Status& status) {
+  if (status.IsCorruption()) endForDamage("the state is damaged: " + status.ToString());
+  CAPSTAN_OS_CHECK(status.ok(), status.ToString());
+}
+
+// CURRENT names the manifest and has no checksum: when that is damaged, RocksDB names only what it did not find.
+std::string danglingCurrent(const std::string& directory) {
+  std::ifstream file(directory + "/CURRENT");
+  std::string name;
+  std::error_code code;
+  if (!std::getline(file, name) || std::filesystem::exists(directory + "/" + name, code)) return "";
+  return directory + "/CURRENT is damaged, it names a file that does not exist: ";
+}
 
 rocksdb::Slice sliceOf(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -101,12 +117,18 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options)
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   const rocksdb::Status status = rocksdb::DB::Open(made, options.directory, families, &opened, &raw);
   if (!status.ok()) {
-    return Error{schema::ErrorCode::INTERNAL, "opening the state in " + options.directory + ": " + status.ToString(),
-                 "", 0};
+    const std::string what = danglingCurrent(options.directory) + status.ToString();
+    return Error{schema::ErrorCode::INTERNAL, "opening the state in " + options.directory + ": " + what, "", 0};
   }
   result->database.reset(raw);
   std::copy(opened.begin(), opened.end(), result->handles.begin());
   return result;
+}
+
+rocksdb::Status Iterator::status() const {
+  const rocksdb::Status status = over->status();
+  if (status.IsCorruption()) checkRead(status);
+  return status;
 }
 
 Database::~Database() {
@@ -125,7 +147,7 @@ std::optional<std::string> Database::get(Family which, std::string_view key, con
   std::string value;
   const rocksdb::Status status = database->Get(read, family(which), sliceOf(key), &value);
   if (status.IsNotFound()) return std::nullopt;
-  CAPSTAN_OS_CHECK(status.ok(), status.ToString());
+  checkRead(status);
   return value;
 }
 
@@ -135,15 +157,15 @@ std::optional<std::string> Database::getPersisted(Family which, std::string_view
   std::string value;
   const rocksdb::Status status = database->Get(read, family(which), sliceOf(key), &value);
   if (status.IsNotFound()) return std::nullopt;
-  CAPSTAN_OS_CHECK(status.ok(), status.ToString());
+  checkRead(status);
   return value;
 }
 
-std::unique_ptr<rocksdb::Iterator> Database::iterate(Family which, const rocksdb::Snapshot* at) const {
+std::unique_ptr<Iterator> Database::iterate(Family which, const rocksdb::Snapshot* at) const {
   rocksdb::ReadOptions read;
   read.snapshot = at;
   read.total_order_seek = true;
-  return std::unique_ptr<rocksdb::Iterator>(database->NewIterator(read, family(which)));
+  return std::make_unique<Iterator>(database->NewIterator(read, family(which)));
 }
 
 void Database::multiGet(Family which, const std::vector<rocksdb::Slice>& keys,
@@ -151,15 +173,17 @@ void Database::multiGet(Family which, const std::vector<rocksdb::Slice>& keys,
   values.resize(keys.size());
   found.resize(keys.size());
   database->MultiGet(rocksdb::ReadOptions(), family(which), keys.size(), keys.data(), values.data(), found.data());
-  for (const rocksdb::Status& status : found) CAPSTAN_OS_CHECK(status.ok() || status.IsNotFound(), status.ToString());
+  for (const rocksdb::Status& status : found) {
+    if (!status.IsNotFound()) checkRead(status);
+  }
 }
 
 void Database::write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions write;
   write.disableWAL = true;
   unflushedBytes += batch.GetDataSize() + batch.Count() * rowOverheadBytes;
-  const rocksdb::Status status = database->Write(write, &batch);
-  CAPSTAN_OS_CHECK(status.ok(), status.ToString());
+  // Damage that a compaction met is told by the next write.
+  checkRead(database->Write(write, &batch));
 }
 
 void Database::flush(bool force, bool wait) {
@@ -176,7 +200,7 @@ void Database::flush(bool force, bool wait) {
   flush.allow_write_stall = true;
   const rocksdb::Status status =
       database->Flush(flush, std::vector<rocksdb::ColumnFamilyHandle*>(handles.begin(), handles.end()));
-  CAPSTAN_OS_CHECK(status.ok(), status.ToString());
+  checkRead(status);
 }
 
 bool Database::isFlushing() const {

@@ -3,10 +3,12 @@
 // the Raft log is the log, and every batch carries the applied index.
 //
 // Threading: `write`, `flush` and `checkpoint` by one thread; reads by any. Errors: a failed read or write ends the
-// process (design: a node that cannot apply must not go on); opening gives an Error that names the path.
+// process (design: a node that cannot apply must not go on), for damage with a message that names the file and with the
+// exit code of a damaged directory; opening gives an Error that names the path.
 #pragma once
 
 #include <rocksdb/db.h>
+#include <rocksdb/iterator.h>
 #include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
 
@@ -30,6 +32,27 @@ struct DatabaseOptions {
   rocksdb::Env* env = nullptr;
 };
 
+// RocksDB's iterator, but that damage it meets ends the process. Whoever iterates to where it is not valid any more
+// asks for its status.
+class Iterator {
+ public:
+  explicit Iterator(rocksdb::Iterator* over) : over(over) {}
+
+  void Seek(const rocksdb::Slice& key) { over->Seek(key); }
+  void SeekToFirst() { over->SeekToFirst(); }
+  void SeekToLast() { over->SeekToLast(); }
+  void SeekForPrev(const rocksdb::Slice& key) { over->SeekForPrev(key); }
+  void Next() { over->Next(); }
+  void Prev() { over->Prev(); }
+  bool Valid() const { return over->Valid(); }
+  rocksdb::Slice key() const { return over->key(); }
+  rocksdb::Slice value() const { return over->value(); }
+  rocksdb::Status status() const;
+
+ private:
+  const std::unique_ptr<rocksdb::Iterator> over;
+};
+
 class Database {
  public:
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options);
@@ -41,7 +64,7 @@ class Database {
   std::optional<std::string> get(Family family, std::string_view key, const rocksdb::Snapshot* at = nullptr) const;
   // What a crash now would keep.
   std::optional<std::string> getPersisted(Family family, std::string_view key) const;
-  std::unique_ptr<rocksdb::Iterator> iterate(Family family, const rocksdb::Snapshot* at = nullptr) const;
+  std::unique_ptr<Iterator> iterate(Family family, const rocksdb::Snapshot* at = nullptr) const;
   void multiGet(Family family, const std::vector<rocksdb::Slice>& keys, std::vector<rocksdb::PinnableSlice>& values,
                 std::vector<rocksdb::Status>& found) const;
 

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
+#include "base/check.h"
 #include "storage/database.h"
 #include "test/temporary_directory.h"
 
@@ -104,6 +107,46 @@ TEST_F(StorageDatabase, aCheckpointIsTheWholeStateAndIsRefusedWhereOneStands) {
   auto copy = open("copy");
   EXPECT_EQ(copy->get(Family::meta, "meta"), "7");
   EXPECT_EQ(copy->get(Family::leases, "lease"), "1");
+}
+
+TEST_F(StorageDatabase, damageMetByAReadEndsTheProcessNamingTheFile) {
+  {
+    auto database = open("state");
+    put(*database, Family::jobs, "a", std::string(100'000, 'x'));
+    database->flush(true, true);
+  }
+  std::string path;
+  for (const auto& entry : std::filesystem::directory_iterator(directory + "/state")) {
+    if (entry.path().extension() == ".sst") path = entry.path();
+  }
+  ASSERT_FALSE(path.empty());
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(5000).put('y');
+  const ::testing::ExitedWithCode damaged(damagedExitCode);
+  const std::string name = std::filesystem::path(path).filename();
+  EXPECT_EXIT(open("state")->get(Family::jobs, "a"), damaged, "the state is damaged.*" + name);
+  const auto walk = [&] {
+    const auto database = open("state");
+    const auto iterator = database->iterate(Family::jobs);
+    iterator->SeekToFirst();
+    return iterator->status();
+  };
+  EXPECT_EXIT(walk(), damaged, "the state is damaged.*" + name);
+  const auto multiGet = [&] {
+    std::vector<rocksdb::PinnableSlice> values;
+    std::vector<rocksdb::Status> found;
+    open("state")->multiGet(Family::jobs, {"a"}, values, found);
+  };
+  EXPECT_EXIT(multiGet(), damaged, "the state is damaged.*" + name);
+}
+
+TEST_F(StorageDatabase, namesTheFileThatSentItToOneThatDoesNotExist) {
+  open("state").reset();
+  std::ofstream(directory + "/state/CURRENT") << "MANIFEST-002005\n";
+  DatabaseOptions options;
+  options.directory = directory + "/state";
+  const Result<std::unique_ptr<Database>> opened = Database::open(options);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.error().message.find("/state/CURRENT is damaged"), std::string::npos) << opened.error().message;
 }
 
 TEST_F(StorageDatabase, keysSortLikeTheirNumbers) {
