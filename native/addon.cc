@@ -15,6 +15,7 @@ static Napi::Object exportTable(Napi::Env env, Napi::Object exports) {
   exportFunction<engineClose>(exports, "engineClose");
   exportFunction<engineWarnings>(exports, "engineWarnings");
   exportFunction<connectionsRefused>(exports, "connectionsRefused");
+  exportFunction<connectionsStarved>(exports, "connectionsStarved");
   exportFunction<listen>(exports, "listen");
   exportFunction<stopListening>(exports, "stopListening");
   exportFunction<notifySystemd>(exports, "notifySystemd");

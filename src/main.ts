@@ -50,6 +50,17 @@ export async function runServer(options: RunOptions): Promise<number> {
 /** How often refused connections are looked for, and so told at most. */
 const refusalsMs = 1000;
 
+/** How much a total has grown since it was last asked for. */
+function newSince(total: () => number): () => number {
+  let told = 0;
+  return () => {
+    const now = total();
+    const more = now - told;
+    told = now;
+    return more;
+  };
+}
+
 class Server {
   private readonly config: Config;
   private readonly systemd: Systemd;
@@ -126,17 +137,25 @@ class Server {
     );
   }
 
-  /** Those above connectionsMax are closed by the acceptor, which has no log. */
+  /** Those above connectionsMax, or above what files the process may open, are closed by the acceptor, without a log. */
   private watchRefusals(): void {
-    let told = 0;
+    const refusals = newSince(() => native.connectionsRefused());
+    const starvations = newSince(() => native.connectionsStarved());
     this.refusals = setInterval(() => {
-      const refusedTotal = native.connectionsRefused();
-      if (refusedTotal === told) return;
-      this.log.warn(
-        { refused: refusedTotal - told, connectionsMax: this.config.connectionsMax },
-        "connections were closed at once: connectionsMax is reached",
-      );
-      told = refusedTotal;
+      const refused = refusals();
+      if (refused > 0) {
+        this.log.warn(
+          { refused, connectionsMax: this.config.connectionsMax },
+          "connections were closed at once: connectionsMax is reached",
+        );
+      }
+      const starved = starvations();
+      if (starved > 0) {
+        this.log.warn(
+          { refused: starved },
+          "connections were closed at once: no more files may be open; raise the limit (ulimit -n, LimitNOFILE=)",
+        );
+      }
     }, refusalsMs);
     this.refusals.unref();
   }

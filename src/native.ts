@@ -81,6 +81,8 @@ export interface Native {
   engineWarnings(): string[];
   /** Connections closed at once since the start, since `connectionsMax` of them were open. */
   connectionsRefused(): number;
+  /** Since the start, closed at once since no descriptor was left for them. */
+  connectionsStarved(): number;
   /** Returns the bound address: HOST:PORT, [HOST]:PORT or unix:PATH. `backlog` in connections. */
   listen(listener: number, address: string, connectionsMax: number, backlog: number): string;
   stopListening(): void;

@@ -83,6 +83,22 @@ void Acceptor::connectionClosed(uint32_t count) {
   CAPSTAN_ASSERT(before >= count, before, count);
 }
 
+// By the spare descriptor, one after another, so that nobody waits for an answer that will not come.
+void Acceptor::turnAway(const Listener& listener) {
+  if (spareDescriptor < 0) {
+    starved.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  ::close(spareDescriptor);
+  spareDescriptor = -1;
+  for (int count = 0; count < acceptsMax; ++count) {
+    const int victim = ::accept4(listener.fileDescriptor, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (victim < 0) return;
+    starved.fetch_add(1, std::memory_order_relaxed);
+    ::close(victim);
+  }
+}
+
 void Acceptor::openSpare() {
   if (spareDescriptor < 0) spareDescriptor = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -121,13 +137,7 @@ bool Acceptor::acceptFrom(const Listener& listener) {
     const int descriptor = ::accept4(listener.fileDescriptor, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (descriptor < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        starved.fetch_add(1, std::memory_order_relaxed);
-        if (spareDescriptor >= 0) {
-          ::close(spareDescriptor);
-          spareDescriptor = -1;
-          const int victim = ::accept4(listener.fileDescriptor, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-          if (victim >= 0) ::close(victim);
-        }
+        turnAway(listener);
         openSpare();
         return false;
       }

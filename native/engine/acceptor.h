@@ -2,7 +2,8 @@
 // sockets, the count of accepted ones, and the socket files of unix: addresses. Never reads from a connection.
 //
 // Threading: any thread. Above `connectionsMax` a connection is accepted and closed at once, so that its client learns
-// it; when the process has no descriptor left, a spare one is given up for the same purpose, and accepting pauses.
+// it; when the process has no descriptor left, a spare one is given up for the same purpose, and accepting pauses now
+// and then. Both are counted, for whoever has a log.
 #pragma once
 
 #include <atomic>
@@ -44,6 +45,7 @@ class Acceptor {
   void run();
   // False: descriptors have run out.
   bool acceptFrom(const Listener& listener);
+  void turnAway(const Listener& listener);
   void openSpare();
 
   Completions& completions;

@@ -128,6 +128,8 @@ class NodeEngine final : public Engine {
 
   uint64_t connectionsRefused() const override { return acceptor.refusedTotal(); }
 
+  uint64_t connectionsStarved() const override { return acceptor.starvedTotal(); }
+
   std::string statusJson() const override {
     const auto field = [](const char* name, uint64_t value) {
       return std::string("\"") + name + "\":" + std::to_string(value) + ",";

@@ -147,8 +147,10 @@ class Engine {
   virtual void stopListening() = 0;
   virtual void connectionClosed() = 0;  // one accepted socket is gone
 
-  virtual uint64_t connectionsRefused() const = 0;  // since the start, those above connectionsMax; cheap
-  virtual std::string statusJson() const = 0;       // counters and gauges of every shard
+  // Since the start, closed at once: those above connectionsMax, and those for which no descriptor was left; cheap.
+  virtual uint64_t connectionsRefused() const = 0;
+  virtual uint64_t connectionsStarved() const = 0;
+  virtual std::string statusJson() const = 0;  // counters and gauges of every shard
   // Proposes a stamp, flushes, ends the threads. The state is durable when it returns.
   virtual void close() = 0;
 };

@@ -48,6 +48,12 @@ Napi::Value connectionsRefused(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(refused));
 }
 
+Napi::Value connectionsStarved(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, "connectionsStarved()");
+  const uint64_t starved = valueOrThrow(EngineHolder::instance().use())->connectionsStarved();
+  return Napi::Number::New(info.Env(), static_cast<double>(starved));
+}
+
 Napi::Value listen(const Napi::CallbackInfo& info) {
   const Arguments arguments(info, "listen(listener, address, connectionsMax, backlog)");
   const uint32_t listener = arguments.u32(0);

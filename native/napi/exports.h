@@ -11,6 +11,7 @@ Napi::Value engineOpen(const Napi::CallbackInfo& info);
 Napi::Value engineClose(const Napi::CallbackInfo& info);
 Napi::Value engineWarnings(const Napi::CallbackInfo& info);
 Napi::Value connectionsRefused(const Napi::CallbackInfo& info);
+Napi::Value connectionsStarved(const Napi::CallbackInfo& info);
 Napi::Value listen(const Napi::CallbackInfo& info);
 void stopListening(const Napi::CallbackInfo& info);
 void notifySystemd(const Napi::CallbackInfo& info);

@@ -60,6 +60,7 @@ class MemoryEngine final : public Engine, public CompletionQueue {
   void stopListening() override {}
   void connectionClosed() override { closedConnections++; }
   uint64_t connectionsRefused() const override { return 0; }
+  uint64_t connectionsStarved() const override { return 0; }
   std::string statusJson() const override { return "{}"; }
   void close() override {}
 
