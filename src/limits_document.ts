@@ -22,7 +22,7 @@ const fixedBounds: readonly FixedBound[] = [
     bound:
       "three quarters of what `memoryBytesMax` leaves after caches, slabs, 32 MiB a worker and 64 MiB for the process",
     whenReached:
-      "`busy`, for requests of more than 2 MiB from three fifths of it on; half-received frames, all but one of each worker, wait from one half of it on, every connection from 95 % on",
+      "`busy`, for requests of more than 2 MiB from three fifths of it on; half-received frames, all but one of each worker, wait from one half of it on, every connection from 95 % on; one that then sends nothing more, and each new one when no memory is left, is closed",
   },
   {
     what: "Open calls of a connection (questions of the RPC protocol)",

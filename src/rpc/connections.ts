@@ -45,6 +45,7 @@ const closeGraceMs = 2000;
 /**
  * Above these shares of the memory for requests, half-received frames, and then everybody, wait. One half-received frame
  * of a worker never does: were all of them to wait, none would come to its end and none of their memory be given back.
+ * Where there is no memory left at all, no further one is held: its connection is cut.
  */
 const partialShareMax = 0.5;
 const readShareMax = 0.95;
@@ -107,7 +108,11 @@ export class Connections implements ConnectionEvents {
     }
     this.notePartial(connection, native.buffered(worker, connection.slot), bytes);
     this.limitReading(connection);
-    if (connection.pack !== undefined) this.unpackLater(connection);
+    if (connection.isPausedFor(PauseReason.memory) && connection.partialBytes > 0 && this.options.budget.isAbove(1)) {
+      this.cutPartial(connection);
+    } else if (connection.pack !== undefined) {
+      this.unpackLater(connection);
+    }
     this.options.wakeTurn();
   }
 
@@ -244,12 +249,37 @@ export class Connections implements ConnectionEvents {
     if (finishing === undefined) return;
     const isStalled = finishing.partialBytes === this.finishingBytes;
     this.finishingBytes = finishing.partialBytes;
-    if (!isStalled || this.options.budget.isAbove(readShareMax)) return;
+    if (!isStalled) return;
+    if (this.options.budget.isAbove(readShareMax)) {
+      this.relieve();
+      return;
+    }
     const next = this.longestWaiting();
     if (next === undefined) return;
     this.letFinish(next);
     this.limitReading(next);
     this.limitReading(finishing);
+  }
+
+  /**
+   * Nobody is read from, and the one whose frame would give memory back sends nothing: half-received frames are cut, that
+   * one first, until they have no more than their share, and all others are read again.
+   */
+  private relieve(): void {
+    for (const connection of [this.finishing, ...this.waiting]) {
+      if (!this.options.budget.isAbove(partialShareMax)) break;
+      if (connection !== undefined && connection.partialBytes > 0) this.cutPartial(connection);
+    }
+    for (const connection of [...this.waiting]) this.limitReading(connection);
+  }
+
+  private cutPartial(connection: Connection): void {
+    // Now, and not when the socket has closed: who looks at the budget next must see it.
+    this.options.budget.give(connection.partialBytes);
+    connection.partialBytes = 0;
+    this.waiting.delete(connection);
+    this.options.cut("memory");
+    connection.destroy();
   }
 
   private longestWaiting(): Connection | undefined {

@@ -371,6 +371,37 @@ describe("connections", () => {
     await until(() => connections.count === 1, "the silent one is gone");
   });
 
+  it("cut half-received frames that keep everybody waiting, as soon as the one whose frame may end is silent", async () => {
+    make({}, 40 * grainBytes);
+    const [first, second, whole] = [await open(), await open(), await open()];
+    native.bufferedBytes = 9 * grainBytes;
+    for (const { client } of [first, second]) await say(client, [], 10);
+    budget.take(21 * grainBytes);
+    native.bufferedBytes = 0;
+    await say(whole.client, [], 10);
+    const chunks = native.chunks.length;
+    whole.client.write("waits");
+    for (let round = 0; round < 50; round++) await turn();
+    assert.equal(native.chunks.length, chunks, "nobody is read");
+    connections.sweep();
+    await until(() => native.chunks.length > chunks, "whole requests are read again");
+    await until(() => connections.count === 2, "it is gone");
+    assert.deepEqual(cuts, ["memory"]);
+    assert.equal(budget.usedBytes, 30 * grainBytes);
+  });
+
+  it("hold no further half-received frame when no memory is left", async () => {
+    make({}, 40 * grainBytes);
+    const [first, second] = [await open(), await open()];
+    native.bufferedBytes = grainBytes;
+    await say(first.client, [], 10);
+    budget.take(39 * grainBytes);
+    await say(second.client, [], 10);
+    await until(() => connections.count === 1, "it is cut at once");
+    assert.deepEqual(cuts, ["memory"]);
+    assert.equal(budget.usedBytes, 40 * grainBytes, "the first may go on");
+  });
+
   it("end after what was written when the addon gives them up, and read nothing more", async () => {
     const { slot, client } = await open();
     const received: Buffer[] = [];
