@@ -5,6 +5,7 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/slice_transform.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <sys/stat.h>
@@ -26,9 +27,27 @@ constexpr int roomEveryMicroseconds = 500;
 // What a memtable needs for a row beside its bytes in the batch: a node of the skip list, sequence number, lengths.
 constexpr uint64_t rowOverheadBytes = 48;
 
-// RocksDB's own words name the file and the place of what it could not read.
-void checkRead(const rocksdb::Status& status) {
-  if (status.IsCorruption()) endForDamage("the state is damaged: " + status.ToString());
+// RocksDB names the file of a bad block, but not of a bad footer or of bad properties: that is a table which does not
+// open.
+std::string damagedTable(const std::string& directory) {
+  std::error_code code;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, code)) {
+    if (entry.path().extension() != ".sst") continue;
+    const rocksdb::Status opened = rocksdb::SstFileReader(rocksdb::Options()).Open(entry.path());
+    if (opened.IsCorruption()) return entry.path();
+  }
+  return "";
+}
+
+std::string wordsFor(const rocksdb::Status& status, const std::string& directory) {
+  const std::string words = status.ToString();
+  if (!status.IsCorruption() || words.find(".sst") != std::string::npos) return words;
+  const std::string table = damagedTable(directory);
+  return table.empty() ? words : words + " (" + table + ")";
+}
+
+void checkRead(const rocksdb::Status& status, const std::string& directory) {
+  if (status.IsCorruption()) endForDamage("the state is damaged: " + wordsFor(status, directory));
   CAPSTAN_OS_CHECK(status.ok(), status.ToString());
 }
 
@@ -117,7 +136,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options)
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   const rocksdb::Status status = rocksdb::DB::Open(made, options.directory, families, &opened, &raw);
   if (!status.ok()) {
-    const std::string what = danglingCurrent(options.directory) + status.ToString();
+    const std::string what = danglingCurrent(options.directory) + wordsFor(status, options.directory);
     return Error{schema::ErrorCode::INTERNAL, "opening the state in " + options.directory + ": " + what, "", 0};
   }
   result->database.reset(raw);
@@ -127,9 +146,11 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options)
 
 rocksdb::Status Iterator::status() const {
   const rocksdb::Status status = over->status();
-  if (status.IsCorruption()) checkRead(status);
+  if (status.IsCorruption()) checkRead(status, directory);
   return status;
 }
+
+void Database::check(const rocksdb::Status& status) const { checkRead(status, options.directory); }
 
 Database::~Database() {
   if (!database) return;
@@ -147,7 +168,7 @@ std::optional<std::string> Database::get(Family which, std::string_view key, con
   std::string value;
   const rocksdb::Status status = database->Get(read, family(which), sliceOf(key), &value);
   if (status.IsNotFound()) return std::nullopt;
-  checkRead(status);
+  check(status);
   return value;
 }
 
@@ -157,7 +178,7 @@ std::optional<std::string> Database::getPersisted(Family which, std::string_view
   std::string value;
   const rocksdb::Status status = database->Get(read, family(which), sliceOf(key), &value);
   if (status.IsNotFound()) return std::nullopt;
-  checkRead(status);
+  check(status);
   return value;
 }
 
@@ -165,7 +186,7 @@ std::unique_ptr<Iterator> Database::iterate(Family which, const rocksdb::Snapsho
   rocksdb::ReadOptions read;
   read.snapshot = at;
   read.total_order_seek = true;
-  return std::make_unique<Iterator>(database->NewIterator(read, family(which)));
+  return std::make_unique<Iterator>(database->NewIterator(read, family(which)), options.directory);
 }
 
 void Database::multiGet(Family which, const std::vector<rocksdb::Slice>& keys,
@@ -174,7 +195,7 @@ void Database::multiGet(Family which, const std::vector<rocksdb::Slice>& keys,
   found.resize(keys.size());
   database->MultiGet(rocksdb::ReadOptions(), family(which), keys.size(), keys.data(), values.data(), found.data());
   for (const rocksdb::Status& status : found) {
-    if (!status.IsNotFound()) checkRead(status);
+    if (!status.IsNotFound()) check(status);
   }
 }
 
@@ -183,7 +204,7 @@ void Database::write(rocksdb::WriteBatch& batch) {
   write.disableWAL = true;
   unflushedBytes += batch.GetDataSize() + batch.Count() * rowOverheadBytes;
   // Damage that a compaction met is told by the next write.
-  checkRead(database->Write(write, &batch));
+  check(database->Write(write, &batch));
 }
 
 void Database::flush(bool force, bool wait) {
@@ -200,7 +221,7 @@ void Database::flush(bool force, bool wait) {
   flush.allow_write_stall = true;
   const rocksdb::Status status =
       database->Flush(flush, std::vector<rocksdb::ColumnFamilyHandle*>(handles.begin(), handles.end()));
-  checkRead(status);
+  check(status);
 }
 
 bool Database::isFlushing() const {

@@ -36,7 +36,7 @@ struct DatabaseOptions {
 // asks for its status.
 class Iterator {
  public:
-  explicit Iterator(rocksdb::Iterator* over) : over(over) {}
+  Iterator(rocksdb::Iterator* over, const std::string& directory) : over(over), directory(directory) {}
 
   void Seek(const rocksdb::Slice& key) { over->Seek(key); }
   void SeekToFirst() { over->SeekToFirst(); }
@@ -51,6 +51,7 @@ class Iterator {
 
  private:
   const std::unique_ptr<rocksdb::Iterator> over;
+  const std::string& directory;  // the database's
 };
 
 class Database {
@@ -80,6 +81,7 @@ class Database {
  private:
   explicit Database(const DatabaseOptions& options);
   bool isFlushing() const;
+  void check(const rocksdb::Status& status) const;
 
   const DatabaseOptions options;
   const std::shared_ptr<rocksdb::WriteBufferManager> writeBuffers;
