@@ -11,9 +11,9 @@ import { CapstanError, protocolFault } from "./errors.js";
 import type { Operation } from "./operations.js";
 import type { Session } from "./session.js";
 import type { WriteOptions } from "./types.js";
-import { readResults } from "./wire/decode.js";
 import type { RequestFields } from "./wire/encode.js";
 import type { MessageReader, StructView } from "./wire/reader.js";
+import type { CallTarget } from "./wire/rpc.js";
 import type { FrameWriter } from "./wire/writer.js";
 
 export type CallState = "waiting" | "sent" | "delayed" | "done";
@@ -83,10 +83,6 @@ export class Call<T> implements OutgoingCall {
     this.signal?.addEventListener("abort", this.onAbort, { once: true });
   }
 
-  get method(): number {
-    return this.operation.method;
-  }
-
   private get unsentDeadlineMs(): number {
     return this.startedMs + Math.max(this.settings.timeoutMs, this.operation.waitMs);
   }
@@ -120,15 +116,14 @@ export class Call<T> implements OutgoingCall {
     if (this.operation.kind !== "read") this.isDoubtful = true;
   }
 
-  encode(writer: FrameWriter, pointerAt: number): void {
-    this.operation.encode(writer, pointerAt, this.requestFields(), this.waitLeftMs());
+  encode(writer: FrameWriter, question: number, target: CallTarget): void {
+    this.operation.encode({ writer, question, target }, this.requestFields(), this.waitLeftMs());
   }
 
   returned(reader: MessageReader, outcome: StructView): void {
     let value: T;
     try {
-      const results = readResults(reader, outcome);
-      value = this.operation.decode(reader, reader.structOrEmpty(results, 0));
+      value = this.operation.decode(reader, outcome);
     } catch (error) {
       const failure = error instanceof CapstanError ? error : protocolFault(String(error));
       if (this.state !== "done") this.owner.refused(this as Call<unknown>, failure);

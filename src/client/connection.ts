@@ -9,14 +9,14 @@
 //                               asked ──cancel──▶ Finish, canceled ──Return──▶ free
 
 import { connect, type Socket } from "node:net";
-import { JobQueue } from "../generated/protocol.js";
 import type { Address } from "./address.js";
 import { CapstanError, protocolFault } from "./errors.js";
+import { serverInfo } from "./operations.js";
 import type { ServerInfo } from "./types.js";
-import { readBootstrap, readMessage, readResults } from "./wire/decode.js";
-import { readServerInfo } from "./wire/decode_admin.js";
+import { readMessage } from "./wire/decode.js";
+import { readAbort, readBootstrap, writeAbort, writeBootstrap } from "./wire/library.js";
 import { type FrameMemory, MessageReader, type StructView } from "./wire/reader.js";
-import { beginCall, type CallTarget, writeAbort, writeBootstrap, writeFinish } from "./wire/rpc.js";
+import { type CallTarget, writeFinish } from "./wire/rpc.js";
 import { FrameSplitter } from "./wire/splitter.js";
 import { FrameWriter } from "./wire/writer.js";
 
@@ -28,8 +28,8 @@ const corkedBytesMax = 256 << 10;
 const keepAliveMs = 30_000;
 
 export interface OutgoingCall {
-  readonly method: number;
-  encode(writer: FrameWriter, pointerAt: number): void;
+  /** Writes the whole frame. */
+  encode(writer: FrameWriter, question: number, target: CallTarget): void;
   /** Throws only a `protocol` fault, after it has settled itself. */
   returned(reader: MessageReader, outcome: StructView): void;
 }
@@ -128,9 +128,7 @@ export class Connection {
   send(call: OutgoingCall): number {
     const question = this.freeQuestions.pop() ?? this.questions.length;
     try {
-      const pointerAt = beginCall(this.writer, question, this.target, call.method);
-      call.encode(this.writer, pointerAt);
-      this.writer.end();
+      call.encode(this.writer, question, this.target);
     } catch (error) {
       this.writer.drop();
       if (question < this.questions.length) this.freeQuestions.push(question);
@@ -196,10 +194,9 @@ export class Connection {
       if (awaited === 0) done(found);
     };
     const bootstrap: OutgoingCall = {
-      method: 0,
       encode: () => {},
-      returned: (reader, outcome) => {
-        this.target = { importedCap: readBootstrap(reader, outcome) };
+      returned: (reader) => {
+        this.target = { importedCap: readBootstrap(reader) };
         answered();
       },
     };
@@ -236,7 +233,7 @@ export class Connection {
         this.returned(reader, message.question, message.outcome);
         return;
       case "abort":
-        this.close(new CapstanError("protocol", `the server ended the connection: ${message.reason}`));
+        this.close(new CapstanError("protocol", `the server ended the connection: ${readAbort(reader)}`));
         return;
       case "unexpected":
         throw protocolFault(`a message of kind ${message.number}`);
@@ -293,12 +290,12 @@ interface Opening {
 }
 
 function infoCall(done: (info: ServerInfo | null) => void, fail: (error: CapstanError) => void): OutgoingCall {
+  const operation = serverInfo();
   return {
-    method: JobQueue.methods.serverInfo,
-    encode: () => {},
+    encode: (writer, question, target) => operation.encode({ writer, question, target }, null, 0),
     returned: (reader, outcome) => {
       try {
-        done(readServerInfo(reader, reader.structOrEmpty(readResults(reader, outcome), 0)));
+        done(operation.decode(reader, outcome));
       } catch (error) {
         const failure = error instanceof CapstanError ? error : protocolFault(String(error));
         // An older interface answers nothing about itself; whether that will do is the owner's to say.

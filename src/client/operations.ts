@@ -1,6 +1,8 @@
 // Owns: for each call of the interface what it sends and how its answer is read: checked arguments in, one `Operation`
 // out. Never sends anything itself. Called by the client's public methods and, for sessions, by the link.
 
+import type * as capnp from "capnp-ts";
+import * as schema from "../generated/capstan.capnp.js";
 import { JobQueue } from "../generated/protocol.js";
 import * as check from "./check.js";
 import { invalidArgument } from "./errors.js";
@@ -31,37 +33,81 @@ import * as decode from "./wire/decode.js";
 import * as decodeAdmin from "./wire/decode_admin.js";
 import * as encode from "./wire/encode.js";
 import * as encodeAdmin from "./wire/encode_admin.js";
+import { readLibraryAnswer, writeLibraryCall } from "./wire/library.js";
 import type { MessageReader, StructView } from "./wire/reader.js";
+import { beginCall, type CallTarget } from "./wire/rpc.js";
 import type { FrameWriter } from "./wire/writer.js";
 
 /** A read may be repeated at will; a write only under a session or a key; a fetch is a write that may wait. */
 export type OperationKind = "read" | "write" | "fetch";
 
+/** Where a call is written, and what its envelope says. */
+export interface CallPlace {
+  readonly writer: FrameWriter;
+  readonly question: number;
+  readonly target: CallTarget;
+}
+
 export interface Operation<T> {
-  readonly method: number;
   readonly kind: OperationKind;
   /** How long the server may take on purpose. */
   readonly waitMs: number;
-  /** `waitLeftMs`: what a retry may still wait of `waitMs`. */
-  encode(writer: FrameWriter, pointerAt: number, request: encode.RequestFields | null, waitLeftMs: number): void;
-  /** Throws the error that the answer carries. */
-  decode(reader: MessageReader, response: StructView): T;
+  /** Writes the whole frame. `waitLeftMs`: what a retry may still wait of `waitMs`. */
+  encode(place: CallPlace, request: encode.RequestFields | null, waitLeftMs: number): void;
+  /** Reads a Return; throws the error that it carries. */
+  decode(reader: MessageReader, outcome: StructView): T;
   /** The answer came after the call was given up. */
   readonly late?: (value: T) => void;
 }
 
+type HotEncoder = (
+  writer: FrameWriter,
+  pointerAt: number,
+  request: encode.RequestFields | null,
+  waitLeftMs: number,
+) => void;
+type HotDecoder<T> = (reader: MessageReader, response: StructView) => T;
+
 const { methods } = JobQueue;
 
-function write<T>(method: number, encoder: Operation<T>["encode"], decoder: Operation<T>["decode"]): Operation<T> {
-  return { method, kind: "write", waitMs: 0, encode: encoder, decode: decoder };
+/** A call whose messages the direct encoder and decoder carry. */
+function hot<T>(
+  method: number,
+  kind: OperationKind,
+  waitMs: number,
+  encoder: HotEncoder,
+  decoder: HotDecoder<T>,
+): Operation<T> {
+  return {
+    kind,
+    waitMs,
+    encode: ({ writer, question, target }, request, waitLeftMs) => {
+      encoder(writer, beginCall(writer, question, target, method), request, waitLeftMs);
+      writer.end();
+    },
+    decode: (reader, outcome) => decoder(reader, reader.structOrEmpty(decode.readResults(reader, outcome), 0)),
+  };
 }
 
-function read<T>(
+/** A call whose messages the library carries. */
+function cold<Request extends capnp.Struct, Response extends capnp.Struct, T>(
   method: number,
-  encoder: (writer: FrameWriter, pointerAt: number) => void,
-  decoder: Operation<T>["decode"],
+  kind: "read" | "write",
+  types: readonly [capnp.StructCtor<Request>, capnp.StructCtor<Response>],
+  fill: (to: Request, request: encode.RequestFields | null) => void,
+  read: (response: Response) => T,
 ): Operation<T> {
-  return { method, kind: "read", waitMs: 0, encode: encoder, decode: decoder };
+  return {
+    kind,
+    waitMs: 0,
+    encode: ({ writer, question, target }, request) =>
+      writeLibraryCall(writer, question, target, method, types[0], (to) => fill(to, request)),
+    decode: (reader) => readLibraryAnswer(reader, types[1], read),
+  };
+}
+
+function write<T>(method: number, encoder: HotEncoder, decoder: HotDecoder<T>): Operation<T> {
+  return hot(method, "write", 0, encoder, decoder);
 }
 
 export function enqueue(queue: string, jobs: readonly NewJob[]): Operation<string[]> {
@@ -89,11 +135,11 @@ export function fetch(queues: string | readonly string[], options: FetchOptions)
   const names = check.checkQueues(queues);
   check.checkFetch(options);
   const waitMs = options.waitMs ?? 0;
-  return {
-    method: methods.fetch,
-    kind: "fetch",
+  return hot(
+    methods.fetch,
+    "fetch",
     waitMs,
-    encode: (writer, at, request, waitLeftMs) =>
+    (writer, at, request, waitLeftMs) =>
       encode.writeFetch(
         writer,
         at,
@@ -101,8 +147,8 @@ export function fetch(queues: string | readonly string[], options: FetchOptions)
         names,
         waitLeftMs === waitMs ? options : { ...options, waitMs: waitLeftMs },
       ),
-    decode: (reader, response) => decode.readFetch(reader, response, names),
-  };
+    (reader, response) => decode.readFetch(reader, response, names),
+  );
 }
 
 export function ack(lease: string, ids: JobIds): Operation<Settled> {
@@ -155,34 +201,38 @@ export function exchange(parts: ExchangeRequest): Operation<ExchangeResult> {
   // Only a fetch that is alone may wait.
   const isAlone = others.every((part) => part === undefined || part.length === 0);
   const waitMs = isAlone ? (parts.fetch?.waitMs ?? 0) : 0;
-  return {
-    method: methods.exchange,
-    kind: waitMs > 0 ? "fetch" : "write",
+  return hot(
+    methods.exchange,
+    waitMs > 0 ? "fetch" : "write",
     waitMs,
-    encode: (writer, at, request, waitLeftMs) => {
+    (writer, at, request, waitLeftMs) => {
       const isShorter = parts.fetch !== undefined && waitMs > 0 && waitLeftMs !== waitMs;
       const sent = isShorter && parts.fetch ? { ...parts, fetch: { ...parts.fetch, waitMs: waitLeftMs } } : parts;
       encode.writeExchange(writer, at, request, sent);
     },
-    decode: (reader, response) => decode.readExchange(reader, response, parts),
-  };
+    (reader, response) => decode.readExchange(reader, response, parts),
+  );
 }
 
 export function setQueue(name: string, changes: QueueChanges): Operation<QueueInfo> {
   check.checkName("name", name);
   check.checkQueueChanges(changes);
-  return write(
+  return cold(
     methods.setQueue,
-    (writer, at, request) => encodeAdmin.writeSetQueue(writer, at, request, name, changes),
+    "write",
+    [schema.SetQueueRequest, schema.QueueResponse],
+    (to, request) => encodeAdmin.fillSetQueue(to, request, name, changes),
     decodeAdmin.readQueue,
   );
 }
 
 export function deleteQueue(name: string): Operation<OperationState> {
   check.checkName("name", name);
-  return write(
+  return cold(
     methods.deleteQueue,
-    (writer, at, request) => encodeAdmin.writeDeleteQueue(writer, at, request, name),
+    "write",
+    [schema.DeleteQueueRequest, schema.OperationResponse],
+    (to, request) => encodeAdmin.fillDeleteQueue(to, request, name),
     decodeAdmin.readOperation,
   );
 }
@@ -191,16 +241,24 @@ export function listQueues(options: ListQueuesOptions): Operation<QueuePage> {
   check.checkText("after", options.after);
   check.checkWhole("limit", options.limit, 0xffff_ffff);
   check.checkText("prefix", options.prefix);
-  return read(
+  return cold(
     methods.listQueues,
-    (writer, at) => encodeAdmin.writeListQueues(writer, at, options),
+    "read",
+    [schema.ListQueuesRequest, schema.ListQueuesResponse],
+    (to) => encodeAdmin.fillListQueues(to, options),
     decodeAdmin.readQueues,
   );
 }
 
 export function getQueue(name: string): Operation<QueueInfo> {
   check.checkName("name", name);
-  return read(methods.getQueue, (writer, at) => encodeAdmin.writeGetQueue(writer, at, name), decodeAdmin.readQueue);
+  return cold(
+    methods.getQueue,
+    "read",
+    [schema.GetQueueRequest, schema.QueueResponse],
+    (to) => to.setQueue(name),
+    decodeAdmin.readQueue,
+  );
 }
 
 export function peek(queue: string, options: PeekOptions): Operation<JobPage> {
@@ -209,34 +267,46 @@ export function peek(queue: string, options: PeekOptions): Operation<JobPage> {
   if (options.state !== undefined && options.state !== "ready" && options.state !== "scheduled") {
     throw invalidArgument("state", "must be ready or scheduled");
   }
-  return read(methods.peek, (writer, at) => encodeAdmin.writePeek(writer, at, queue, options), decodeAdmin.readJobs);
+  return cold(
+    methods.peek,
+    "read",
+    [schema.PeekRequest, schema.JobsResponse],
+    (to) => encodeAdmin.fillPeek(to, queue, options),
+    decodeAdmin.readJobs,
+  );
 }
 
 export function getJob(id: string, options: GetJobOptions): Operation<JobInfo> {
   check.checkId("id", id);
   check.checkWhole("payloadBytesMax", options.payloadBytesMax, 0xffff_ffff);
-  return read(
+  return cold(
     methods.getJob,
-    (writer, at) => encodeAdmin.writeGetJob(writer, at, id, options),
+    "read",
+    [schema.GetJobRequest, schema.JobResponse],
+    (to) => encodeAdmin.fillGetJob(to, id, options),
     decodeAdmin.readJobInfo,
   );
 }
 
 export function deleteJobs(ids: readonly string[]): Operation<Settled> {
   check.checkIds("ids", ids);
-  return write(
+  return cold(
     methods.deleteJobs,
-    (writer, at, request) => encodeAdmin.writeDeleteJobs(writer, at, request, ids),
-    (reader, response) => decode.readSettled(reader, response, ids),
+    "write",
+    [schema.DeleteJobsRequest, schema.SettleResponse],
+    (to, request) => encodeAdmin.fillDeleteJobs(to, request, ids),
+    (response) => decodeAdmin.readDeleted(response, ids),
   );
 }
 
 export function listDead(queue: string, options: ListDeadOptions): Operation<JobPage> {
   check.checkName("queue", queue);
   checkPage(options);
-  return read(
+  return cold(
     methods.listDead,
-    (writer, at) => encodeAdmin.writeListDead(writer, at, queue, options),
+    "read",
+    [schema.ListDeadRequest, schema.JobsResponse],
+    (to) => encodeAdmin.fillListDead(to, queue, options),
     decodeAdmin.readJobs,
   );
 }
@@ -249,9 +319,11 @@ export function dead(
   check.checkName("queue", queue);
   if ("ids" in selection) check.checkIds("ids", selection.ids);
   else if (selection.all !== true) throw invalidArgument("selection", "must be { ids } or { all: true }");
-  return write(
+  return cold(
     methods[method],
-    (writer, at, request) => encodeAdmin.writeDead(writer, at, request, queue, selection),
+    "write",
+    [schema.DeadRequest, schema.OperationResponse],
+    (to, request) => encodeAdmin.fillDead(to, request, queue, selection),
     decodeAdmin.readOperation,
   );
 }
@@ -259,32 +331,41 @@ export function dead(
 export function getOperation(operation: bigint | number): Operation<OperationState> {
   const number = typeof operation === "bigint" ? operation : BigInt(Number.isSafeInteger(operation) ? operation : -1);
   if (number < 0n || number > 0xffff_ffff_ffff_ffffn) throw invalidArgument("operation", "must be a number of 64 bits");
-  return read(
+  return cold(
     methods.getOperation,
-    (writer, at) => encodeAdmin.writeGetOperation(writer, at, number),
+    "read",
+    [schema.GetOperationRequest, schema.OperationResponse],
+    (to) => to.setOperation(number),
     decodeAdmin.readOperation,
   );
 }
 
 export function serverInfo(): Operation<ServerInfo> {
-  return read(methods.serverInfo, encodeAdmin.writeServerInfo, decodeAdmin.readServerInfo);
+  const types = [schema.ServerInfoRequest, schema.ServerInfoResponse] as const;
+  return cold(methods.serverInfo, "read", types, () => {}, decodeAdmin.readServerInfo);
 }
 
 /** May be repeated: a session of which the answer was lost ends by itself. */
 export function openSession(name: string): Operation<bigint> {
-  return read(
+  return cold(
     methods.openSession,
-    (writer, at) => encodeAdmin.writeOpenSession(writer, at, name),
+    "read",
+    [schema.OpenSessionRequest, schema.OpenSessionResponse],
+    (to) => {
+      if (name !== "") to.setName(name);
+    },
     decodeAdmin.readOpenSession,
   );
 }
 
 export function closeSession(session: bigint): Operation<null> {
-  return read(
+  return cold(
     methods.closeSession,
-    (writer, at) => encodeAdmin.writeCloseSession(writer, at, session),
-    (reader, response) => {
-      decode.throwStatus(reader, response);
+    "read",
+    [schema.CloseSessionRequest, schema.StatusResponse],
+    (to) => to.setSession(session),
+    (response) => {
+      decodeAdmin.throwStatus(response);
       return null;
     },
   );

@@ -7,8 +7,9 @@ import { Message } from "capnp-ts";
 import * as rpc from "capnp-ts/src/std/rpc.capnp.js";
 import fc from "fast-check";
 import { CapstanClient, CapstanError } from "../../src/client/index.js";
-import { readExchange, readFetch, readMessage, readResults } from "../../src/client/wire/decode.js";
-import { readJobs, readQueues } from "../../src/client/wire/decode_admin.js";
+import * as operations from "../../src/client/operations.js";
+import { readFetch, readMessage, readResults } from "../../src/client/wire/decode.js";
+import { readAbort, readBootstrap } from "../../src/client/wire/library.js";
 import { MessageReader } from "../../src/client/wire/reader.js";
 import { answerBytesMax, FrameSplitter } from "../../src/client/wire/splitter.js";
 import * as schema from "../../src/generated/capstan.capnp.js";
@@ -54,25 +55,95 @@ function grantFrame(jobs: number): Buffer {
   });
 }
 
-/** Reads a frame as every kind of answer; throws nothing but CapstanErrors. */
-function readAsEverything(frame: Buffer): void {
-  const readings = [
-    (reader: MessageReader, at: ReturnType<MessageReader["root"]>) => readFetch(reader, at, ["q"]),
-    (reader: MessageReader, at: ReturnType<MessageReader["root"]>) =>
-      readExchange(reader, at, { acks: [{ lease: "", ids: "all" }], fetch: { queues: "q" } }),
-    readJobs,
-    readQueues,
-  ];
-  for (const read of readings) {
-    try {
-      const reader = MessageReader.of(frame);
-      const message = readMessage(reader);
-      if (message.kind !== "return") continue;
-      read(reader, reader.structOrEmpty(readResults(reader, message.outcome), 0));
-    } catch (error) {
-      if (!(error instanceof CapstanError)) throw error;
-    }
+const id = "ab".repeat(16);
+
+type Reading = Pick<operations.Operation<unknown>, "decode">;
+
+const hotReadings: readonly Reading[] = [
+  operations.enqueue("q", [{ payload: "" }]),
+  operations.fetch("q", {}),
+  operations.ack(id, [id]),
+  operations.extend(id, 1),
+  operations.exchange({ acks: [{ lease: id, ids: "all" }], fetch: { queues: "q" } }),
+];
+/** In the order of `coldFrames`. */
+const coldReadings: readonly Reading[] = [
+  operations.setQueue("q", {}),
+  operations.listQueues({}),
+  operations.peek("q", {}),
+  operations.getJob(id, {}),
+  operations.deleteJobs([id]),
+  operations.deleteQueue("q"),
+  operations.serverInfo(),
+  operations.openSession("name"),
+  { decode: readBootstrap },
+  { decode: readAbort },
+];
+/** Of `coldFrames`, the one whose status is not ok. */
+const refusedKind = 5;
+
+/** Whether the frame gave a value; if not, it is a CapstanError that says so. */
+function readAs(reading: Reading, frame: Buffer): boolean {
+  try {
+    const reader = MessageReader.of(frame);
+    const message = readMessage(reader);
+    if (message.kind === "return") reading.decode(reader, message.outcome);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CapstanError)) throw error;
+    assert.doesNotMatch(error.message, /call stack/);
+    return false;
   }
+}
+
+/** Reads a frame as every kind of answer; returns how many readings gave a value. */
+function readAsEverything(frame: Buffer): number {
+  return [...hotReadings, ...coldReadings].filter((reading) => readAs(reading, frame)).length;
+}
+
+/** One answer of every cold kind, with something in each list. */
+function coldFrames(): Buffer[] {
+  const fillQueue = (queue: schema.QueueInfo) => {
+    queue.setName("queue");
+    queue.initSettings().setMaxAttempts(3);
+    queue.setBytes(5n);
+  };
+  const fillJob = (job: schema.JobInfo) => {
+    setData(job.initId(16), Buffer.alloc(16, 1));
+    job.setQueue("queue");
+    job.setLastError("error");
+    const header = job.initHeaders(2).get(0);
+    header.setName("name");
+    setData(header.initValue(3), Buffer.from("abc"));
+    setData(job.initPayload(40), Buffer.alloc(40, 2));
+  };
+  return [
+    returnFrame(0, schema.QueueResponse, (response) => fillQueue(response.initQueue())),
+    returnFrame(0, schema.ListQueuesResponse, (response) => {
+      const list = response.initQueues(3);
+      for (let i = 0; i < 3; i++) fillQueue(list.get(i));
+      response.setNext("next");
+    }),
+    returnFrame(0, schema.JobsResponse, (response) => {
+      const list = response.initJobs(3);
+      for (let i = 0; i < 3; i++) fillJob(list.get(i));
+      setData(response.initNext(8), Buffer.alloc(8, 3));
+    }),
+    returnFrame(0, schema.JobResponse, (response) => fillJob(response.initJob())),
+    returnFrame(0, schema.SettleResponse, (response) => response.initRefused(3).get(1).setIndex(1)),
+    returnFrame(0, schema.OperationResponse, (response) => {
+      const status = response.initStatus();
+      status.setCode(7);
+      status.setMessage("message");
+      status.setField("field");
+    }),
+    returnFrame(0, schema.ServerInfoResponse, (response) => {
+      response.setVersion("version");
+      setData(response.initClusterId(16), Buffer.alloc(16, 4));
+      setData(response.initDigest(8), Buffer.alloc(8, 5));
+    }),
+    returnFrame(0, schema.OpenSessionResponse, (response) => response.setSession(9n)),
+  ];
 }
 
 describe("hostile bytes", { timeout: 60_000 }, () => {
@@ -186,6 +257,123 @@ describe("hostile bytes", { timeout: 60_000 }, () => {
     );
   });
 
+  it("any damage of an answer that the library reads ends in bounded time, as a value or an error", () => {
+    const frames = coldFrames();
+    const damage = fc.array(fc.tuple(fc.nat(), fc.nat({ max: 7 })), { minLength: 1, maxLength: 6 });
+    let understood = 0;
+    let damaged = 0;
+    fc.assert(
+      fc.property(fc.nat({ max: frames.length - 1 }), damage, (which, flips) => {
+        const frame = Buffer.from(frames[which] as Buffer);
+        for (const [place, bit] of flips) {
+          const at = 8 + (place % (frame.length - 8));
+          frame[at] = (frame[at] as number) ^ (1 << bit);
+        }
+        understood += readAsEverything(frame);
+        damaged++;
+      }),
+      { numRuns: 2_000 },
+    );
+    // The damage is of both kinds: some answers are still read, and some are not.
+    assert.ok(
+      understood > damaged && understood < damaged * (hotReadings.length + coldReadings.length),
+      `${understood} of ${damaged}`,
+    );
+  });
+
+  it("an answer of each cold kind, with any one of its bits flipped, is read or refused", () => {
+    coldFrames().forEach((whole, kind) => {
+      const own = coldReadings[kind] as Reading;
+      assert.equal(readAs(own, whole), kind !== refusedKind);
+      for (let bit = 64; bit < whole.length * 8; bit++) {
+        const frame = Buffer.from(whole);
+        frame[bit >> 3] = (frame[bit >> 3] as number) ^ (1 << (bit & 7));
+        readAs(own, frame);
+      }
+    });
+  });
+
+  it("a list that says it holds millions of structs without fields is refused before memory is taken", () => {
+    const frame = returnFrame(0, schema.ListQueuesResponse, (response) => response.initQueues(0));
+    // The list's pointer, and its tag of zero structs: now of as many as there can be, each of no size.
+    const tag = frame.length - 8;
+    frame.writeUInt32LE(0x1fff_fffc, tag);
+    frame.writeUInt32LE(0, tag + 4);
+    const before = process.memoryUsage().arrayBuffers;
+    const reader = MessageReader.of(frame);
+    const message = readMessage(reader);
+    assert.ok(message.kind === "return");
+    assert.throws(() => operations.listQueues({}).decode(reader, message.outcome), { code: "protocol" });
+    assert.ok(process.memoryUsage().arrayBuffers - before < 10 << 20);
+  });
+
+  it("structs that lead into themselves are refused", () => {
+    const frame = returnFrame(0, schema.QueueResponse, (response) => response.initQueue());
+    // Every struct pointer in turn leads to the struct that holds it.
+    for (let at = 16; at + 8 <= frame.length; at += 8) {
+      const changed = Buffer.from(frame);
+      changed.writeInt32LE(-2 << 2, at);
+      changed.writeUInt32LE(0x0002_0000, at + 4);
+      readAsEverything(changed);
+    }
+  });
+
+  for (const [what, damage] of [
+    ["a text out of the frame", (frame: Buffer) => frame.writeUInt32LE(0x7fff_fff1, frame.length - 8)],
+    ["a far pointer to nowhere", (frame: Buffer) => frame.writeBigUInt64LE(0x0000_0007_0000_0002n, frame.length - 8)],
+  ] as const) {
+    it(`a cold answer with ${what}: its call rejects with protocol, and the next one works`, async () => {
+      const read = rejection(client.listQueues());
+      const call = await server.next("listQueues");
+      const frame = returnFrame(call.question, schema.ListQueuesResponse, () => {});
+      damage(frame);
+      call.connection.send(frame);
+      assert.equal((await read).code, "protocol");
+      assert.equal((await client.serverInfo()).version, "test");
+      assert.equal(server.connections.length, 2);
+    });
+  }
+
+  it("thousands of damaged cold answers over sockets: each call gets its answer or a CapstanError", async () => {
+    const frames = coldFrames();
+    let seed = 20_251;
+    const random = (below: number) => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+      return (seed >>> 8) % below;
+    };
+    server.handler = (call) => {
+      if (call.method === "serverInfo" || call.method === "openSession") return false;
+      const frame = Buffer.from(frames[random(frames.length)] as Buffer);
+      const flips = 1 + random(4);
+      for (let i = 0; i < flips; i++) {
+        // Its number of the question lies in the Return's first word: the answer is to be for this call.
+        const at = 8 + random(frame.length - 8);
+        frame[at] = (frame[at] as number) ^ (1 << random(8));
+      }
+      frame.writeUInt32LE(call.question, returnAt);
+      call.connection.send(frame);
+      return true;
+    };
+    const codes = new Map<string, number>();
+    for (let i = 0; i < 1_000; i++) {
+      const call = [
+        () => client.listQueues({ timeoutMs: 50 }),
+        () => client.peek("q", { timeoutMs: 50 }),
+        () => client.getJob(id, { timeoutMs: 50 }),
+        () => client.deleteJobs([id], { timeoutMs: 50, retryBusy: false }),
+      ][i % 4] as () => Promise<unknown>;
+      const code = await call().then(
+        () => "value",
+        (error: unknown) => {
+          assert.ok(error instanceof CapstanError, String(error));
+          return error.code;
+        },
+      );
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+    }
+    assert.ok((codes.get("protocol") ?? 0) > 50 && (codes.get("value") ?? 0) > 50, JSON.stringify([...codes]));
+  });
+
   it("damaged pointers, word by word", () => {
     const frame = grantFrame(2);
     const words = [
@@ -257,6 +445,9 @@ describe("frames", { timeout: 60_000 }, () => {
     assert.throws(() => splitter.push(header, () => assert.fail("no frame")), { code: "protocol" });
   });
 });
+
+/** Behind the segment table and the root message lies the Return, whose first word begins with its question. */
+const returnAt = 8 + 8 + 16;
 
 function frameWithSegments(segments: readonly (readonly bigint[])[]): Buffer {
   const table = Buffer.alloc(Math.ceil((segments.length + 1) / 2) * 8);

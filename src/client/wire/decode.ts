@@ -1,6 +1,6 @@
-// Owns: what a received frame means: which message it is, what a Return holds, and the results of the hot calls. Bounds
-// are the reader's; here only what the schema demands beyond them is checked. Never touches a socket. Called by the
-// connection (messages) and operations.ts (results).
+// Owns: which message a received frame is, and the direct decoder of the hot calls' answers, their envelope included.
+// Bounds are the reader's; here only what the schema demands beyond them is checked. Never touches a socket. Called by
+// the connection (messages) and operations.ts (answers); the cold ones are decode_admin.ts's.
 
 import { ErrorCode } from "../../generated/error_codes.js";
 import { layouts } from "../../generated/layouts.js";
@@ -36,7 +36,7 @@ const idDigits = 32;
 /** What a frame of the server is, as far as a client needs it. */
 export type Received =
   | { readonly kind: "return"; readonly question: number; readonly outcome: StructView }
-  | { readonly kind: "abort"; readonly reason: string }
+  | { readonly kind: "abort" }
   | { readonly kind: "ignored" }
   | { readonly kind: "unexpected"; readonly number: number };
 
@@ -48,7 +48,7 @@ export function readMessage(reader: MessageReader): Received {
     case MessageKind.return:
       return { kind: "return", question: reader.uint32(body, 0), outcome: body };
     case MessageKind.abort:
-      return { kind: "abort", reason: reader.text(body, 0) };
+      return { kind: "abort" };
     // We export nothing and hold one capability, whose promise may resolve: neither changes anything here.
     case MessageKind.resolve:
     case MessageKind.release:
@@ -61,56 +61,51 @@ export function readMessage(reader: MessageReader): Received {
 /** The results struct of a Return; throws the error that it carries instead. */
 export function readResults(reader: MessageReader, outcome: StructView): StructView {
   const kind = reader.uint16(outcome, 6);
-  if (kind === ReturnKind.exception) throw readException(reader, reader.structOrEmpty(outcome, 0));
+  if (kind === ReturnKind.exception) {
+    const exception = reader.structOrEmpty(outcome, 0);
+    throw exceptionError(reader.uint16(exception, 4), reader.text(exception, 0));
+  }
   if (kind === ReturnKind.canceled) throw new CapstanError("canceled", "the server canceled the call");
   if (kind !== ReturnKind.results) throw protocolFault(`a return of kind ${kind}`);
   return reader.structOrEmpty(reader.structOrEmpty(outcome, 0), 0);
 }
 
-/** The number of the capability that the answer to a bootstrap holds. */
-export function readBootstrap(reader: MessageReader, outcome: StructView): number {
-  const kind = reader.uint16(outcome, 6);
-  if (kind === ReturnKind.exception) throw readException(reader, reader.structOrEmpty(outcome, 0));
-  if (kind !== ReturnKind.results) throw protocolFault("the bootstrap has no results");
-  const capabilities = reader.structList(reader.structOrEmpty(outcome, 0), 1);
-  if (capabilities.count === 0) throw protocolFault("the bootstrap gave no capability");
-  const first = reader.element(capabilities, 0);
-  const hosting = reader.uint16(first, 0);
-  // senderHosted or senderPromise: both are imports of ours.
-  if (hosting !== 1 && hosting !== 2) throw protocolFault("the bootstrap's capability is not the server's");
-  return reader.uint32(first, 4);
-}
-
-function readException(reader: MessageReader, exception: StructView): CapstanError {
-  const reason = reader.text(exception, 0) || "the server gave no reason";
-  switch (reader.uint16(exception, 4)) {
+/** What an exception of Cap'n Proto's own protocol is to a caller. */
+export function exceptionError(type: number, reason: string): CapstanError {
+  const message = reason || "the server gave no reason";
+  switch (type) {
     case ExceptionType.overloaded:
-      return new CapstanError("busy", reason);
+      return new CapstanError("busy", message);
     case ExceptionType.disconnected:
-      return new CapstanError("unknown", reason, { number: ErrorCode.unknown });
+      return new CapstanError("unknown", message, { number: ErrorCode.unknown });
     case ExceptionType.unimplemented:
-      return new CapstanError("unsupported", reason);
+      return new CapstanError("unsupported", message);
     default:
-      return new CapstanError("internal", reason);
+      return new CapstanError("internal", message);
   }
 }
 
+export function statusError(code: number, message: string, retryAfterMs: number, field: string): CapstanError {
+  const name = errorName(code);
+  const text = message === "" ? `the server answers ${name} (${code})` : message;
+  return new CapstanError(name, text, { number: code, retryAfterMs, field });
+}
+
 /** Null: ok. An absent status means ok. */
-export function readStatus(reader: MessageReader, response: StructView): CapstanError | null {
+function readStatus(reader: MessageReader, response: StructView): CapstanError | null {
   const found = reader.struct(response, 0);
   if (found === null) return null;
   const code = reader.uint16(found, status.code.offset);
   if (code === 0) return null;
-  const name = errorName(code);
-  const message = reader.text(found, status.message.offset);
-  return new CapstanError(name, message === "" ? `the server answers ${name} (${code})` : message, {
-    number: code,
-    retryAfterMs: reader.uint32(found, status.retryAfterMs.offset),
-    field: reader.text(found, status.field.offset),
-  });
+  return statusError(
+    code,
+    reader.text(found, status.message.offset),
+    reader.uint32(found, status.retryAfterMs.offset),
+    reader.text(found, status.field.offset),
+  );
 }
 
-export function throwStatus(reader: MessageReader, response: StructView): void {
+function throwStatus(reader: MessageReader, response: StructView): void {
   const error = readStatus(reader, response);
   if (error !== null) throw error;
 }
@@ -183,11 +178,7 @@ export function readExchange(reader: MessageReader, response: StructView, reques
   });
 }
 
-export function readHeaders(
-  reader: MessageReader,
-  of: StructView,
-  index: number,
-): Readonly<Record<string, Uint8Array>> {
+function readHeaders(reader: MessageReader, of: StructView, index: number): Readonly<Record<string, Uint8Array>> {
   const list = reader.structList(of, index);
   if (list.count === 0) return noHeaders;
   // Without a prototype: a header may have any name.
@@ -199,8 +190,7 @@ export function readHeaders(
   return headers;
 }
 
-export function readAttempts(reader: MessageReader, of: StructView, at: number): Attempts {
-  const attempts = reader.uint32(of, at);
+export function attemptsOf(attempts: number): Attempts {
   return attempts === unlimitedAttempts ? "unlimited" : attempts;
 }
 
@@ -222,7 +212,7 @@ function readJob(reader: MessageReader, job: StructView, queues: readonly string
     payload: reader.data(job, fetched.payload.offset),
     priority: reader.uint8(job, fetched.priority.offset),
     attempt: reader.uint32(job, fetched.attempt.offset),
-    maxAttempts: readAttempts(reader, job, fetched.maxAttempts.offset),
+    maxAttempts: attemptsOf(reader.uint32(job, fetched.maxAttempts.offset)),
     enqueuedMs: reader.int64(job, fetched.enqueuedMs.offset),
     group: reader.text(job, fetched.group.offset),
     headers: readHeaders(reader, job, fetched.headers.offset),

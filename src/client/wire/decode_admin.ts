@@ -1,136 +1,176 @@
-// Owns: the results of the calls that look at and manage queues, jobs, dead jobs, operations, sessions and the server.
-// Bounds are the reader's. Never touches a socket. Called by operations.ts and, for the server's info, the connection.
+// Owns: the results of the calls that look at and manage queues, jobs, dead jobs, operations, sessions and the server, as
+// the library reads them. Texts and bytes are taken by their place in the layout, since library.ts reads them more
+// leniently than the generated getters. Never touches a socket. Called by operations.ts and, for the server's info, the
+// connection.
 
+import type * as capnp from "capnp-ts";
+import * as schema from "../../generated/capstan.capnp.js";
 import { layouts } from "../../generated/layouts.js";
-import type { JobInfo, JobPage, OperationState, QueueInfo, QueuePage, QueueSettings, ServerInfo } from "../types.js";
-import { readAttempts, readHeaders, throwStatus } from "./decode.js";
+import { errorName } from "../errors.js";
+import type {
+  JobInfo,
+  JobPage,
+  OperationState,
+  QueueInfo,
+  QueuePage,
+  QueueSettings,
+  ServerInfo,
+  Settled,
+} from "../types.js";
+import { attemptsOf, statusError } from "./decode.js";
 import { jobStates } from "./encode_admin.js";
-import type { MessageReader, StructView } from "./reader.js";
+import { bytesOf, hexOf, structsOf, textOf } from "./library.js";
 
-const settings = layouts.QueueSettings.fields;
+const status = layouts.Status.fields;
 const queueInfo = layouts.QueueInfo.fields;
-const queueResponse = layouts.QueueResponse.fields;
-const listQueues = layouts.ListQueuesResponse.fields;
 const jobInfo = layouts.JobInfo.fields;
+const header = layouts.Header.fields;
+const listQueues = layouts.ListQueuesResponse.fields;
 const jobs = layouts.JobsResponse.fields;
-const jobResponse = layouts.JobResponse.fields;
-const operation = layouts.OperationResponse.fields;
+const settle = layouts.SettleResponse.fields;
 const server = layouts.ServerInfoResponse.fields;
-const openSession = layouts.OpenSessionResponse.fields;
 
-export function readQueue(reader: MessageReader, response: StructView): QueueInfo {
-  throwStatus(reader, response);
-  return queueOf(reader, reader.structOrEmpty(response, queueResponse.queue.offset));
+interface WithStatus extends capnp.Struct {
+  hasStatus(): boolean;
+  getStatus(): schema.Status;
 }
 
-export function readQueues(reader: MessageReader, response: StructView): QueuePage {
-  throwStatus(reader, response);
-  const list = reader.structList(response, listQueues.queues.offset);
-  const queues: QueueInfo[] = [];
-  for (let i = 0; i < list.count; i++) queues.push(queueOf(reader, reader.element(list, i)));
+/** An absent status means ok. */
+export function throwStatus(response: WithStatus): void {
+  if (!response.hasStatus()) return;
+  const found = response.getStatus();
+  const code = found.getCode();
+  if (code === 0) return;
+  const field = textOf(found, status.field.offset);
+  throw statusError(code, textOf(found, status.message.offset), found.getRetryAfterMs(), field);
+}
+
+export function readQueue(response: schema.QueueResponse): QueueInfo {
+  throwStatus(response);
+  return queueOf(response.getQueue());
+}
+
+export function readQueues(response: schema.ListQueuesResponse): QueuePage {
+  throwStatus(response);
   return {
-    queues,
-    next: reader.text(response, listQueues.next.offset),
-    appliedIndex: reader.uint64(response, listQueues.appliedIndex.offset),
+    queues: structsOf(response, listQueues.queues.offset, schema.QueueInfo).map(queueOf),
+    next: textOf(response, listQueues.next.offset),
+    appliedIndex: Number(response.getAppliedIndex()),
   };
 }
 
-export function readJobInfo(reader: MessageReader, response: StructView): JobInfo {
-  throwStatus(reader, response);
-  return jobOf(reader, reader.structOrEmpty(response, jobResponse.job.offset));
+export function readJobInfo(response: schema.JobResponse): JobInfo {
+  throwStatus(response);
+  return jobOf(response.getJob());
 }
 
-export function readJobs(reader: MessageReader, response: StructView): JobPage {
-  throwStatus(reader, response);
-  const list = reader.structList(response, jobs.jobs.offset);
-  const found: JobInfo[] = [];
-  for (let i = 0; i < list.count; i++) found.push(jobOf(reader, reader.element(list, i)));
+export function readJobs(response: schema.JobsResponse): JobPage {
+  throwStatus(response);
   return {
-    jobs: found,
-    next: reader.dataHex(response, jobs.next.offset),
-    appliedIndex: reader.uint64(response, jobs.appliedIndex.offset),
+    jobs: structsOf(response, jobs.jobs.offset, schema.JobInfo).map(jobOf),
+    next: hexOf(response, jobs.next.offset),
+    appliedIndex: Number(response.getAppliedIndex()),
   };
 }
 
-export function readOperation(reader: MessageReader, response: StructView): OperationState {
-  throwStatus(reader, response);
+export function readDeleted(response: schema.SettleResponse, ids: readonly string[]): Settled {
+  throwStatus(response);
+  const refused = structsOf(response, settle.refused.offset, schema.Refusal).map((refusal) => {
+    const index = refusal.getIndex();
+    const code = errorName(refusal.getCode());
+    const id = ids[index];
+    return id === undefined ? { index, code } : { id, index, code };
+  });
+  return { accepted: response.getAccepted(), refused };
+}
+
+export function readOperation(response: schema.OperationResponse): OperationState {
+  throwStatus(response);
   return {
-    operation: reader.bigUint64(response, operation.operation.offset),
-    done: reader.uint64(response, operation.done.offset),
-    finished: reader.bit(response, operation.finished.offset),
+    operation: response.getOperation(),
+    done: Number(response.getDone()),
+    finished: response.getFinished(),
   };
 }
 
-export function readServerInfo(reader: MessageReader, response: StructView): ServerInfo {
-  throwStatus(reader, response);
+export function readServerInfo(response: schema.ServerInfoResponse): ServerInfo {
+  throwStatus(response);
   return {
-    version: reader.text(response, server.version.offset),
-    clusterId: reader.dataHex(response, server.clusterId.offset),
-    nodeId: reader.bigUint64(response, server.nodeId.offset),
-    appliedIndex: reader.uint64(response, server.appliedIndex.offset),
-    durableIndex: reader.uint64(response, server.durableIndex.offset),
-    digest: reader.dataHex(response, server.digest.offset),
-    leaderId: reader.bigUint64(response, server.leaderId.offset),
-    clusterVersion: reader.uint32(response, server.clusterVersion.offset),
-    term: reader.uint64(response, server.term.offset),
+    version: textOf(response, server.version.offset),
+    clusterId: hexOf(response, server.clusterId.offset),
+    nodeId: response.getNodeId(),
+    appliedIndex: Number(response.getAppliedIndex()),
+    durableIndex: Number(response.getDurableIndex()),
+    digest: hexOf(response, server.digest.offset),
+    leaderId: response.getLeaderId(),
+    clusterVersion: response.getClusterVersion(),
+    term: Number(response.getTerm()),
   };
 }
 
-export function readOpenSession(reader: MessageReader, response: StructView): bigint {
-  throwStatus(reader, response);
-  return reader.bigUint64(response, openSession.session.offset);
+export function readOpenSession(response: schema.OpenSessionResponse): bigint {
+  throwStatus(response);
+  return response.getSession();
 }
 
-function queueOf(reader: MessageReader, queue: StructView): QueueInfo {
-  const number = (at: number) => reader.uint64(queue, at);
+function queueOf(queue: schema.QueueInfo): QueueInfo {
   return {
-    name: reader.text(queue, queueInfo.name.offset),
-    settings: settingsOf(reader, reader.structOrEmpty(queue, queueInfo.settings.offset)),
-    ready: number(queueInfo.ready.offset),
-    leased: number(queueInfo.leased.offset),
-    scheduled: number(queueInfo.scheduled.offset),
-    dead: number(queueInfo.dead.offset),
-    groups: number(queueInfo.groups.offset),
-    enqueuedTotal: number(queueInfo.enqueuedTotal.offset),
-    ackedTotal: number(queueInfo.ackedTotal.offset),
-    failedTotal: number(queueInfo.failedTotal.offset),
-    expiredTotal: number(queueInfo.expiredTotal.offset),
-    deadTotal: number(queueInfo.deadTotal.offset),
-    bytes: number(queueInfo.bytes.offset),
-    deleting: reader.bit(queue, queueInfo.deleting.offset),
+    name: textOf(queue, queueInfo.name.offset),
+    settings: settingsOf(queue.getSettings()),
+    ready: Number(queue.getReady()),
+    leased: Number(queue.getLeased()),
+    scheduled: Number(queue.getScheduled()),
+    dead: Number(queue.getDead()),
+    groups: Number(queue.getGroups()),
+    enqueuedTotal: Number(queue.getEnqueuedTotal()),
+    ackedTotal: Number(queue.getAckedTotal()),
+    failedTotal: Number(queue.getFailedTotal()),
+    expiredTotal: Number(queue.getExpiredTotal()),
+    deadTotal: Number(queue.getDeadTotal()),
+    bytes: Number(queue.getBytes()),
+    deleting: queue.getDeleting(),
   };
 }
 
-function settingsOf(reader: MessageReader, of: StructView): QueueSettings {
+function settingsOf(settings: schema.QueueSettings): QueueSettings {
   return {
-    paused: reader.bit(of, settings.paused.offset),
-    maxAttempts: readAttempts(reader, of, settings.maxAttempts.offset),
-    backoffBaseMs: reader.uint64(of, settings.backoffBaseMs.offset),
-    backoffFactorPercent: reader.uint32(of, settings.backoffFactorPercent.offset),
-    backoffMaxMs: reader.uint64(of, settings.backoffMaxMs.offset),
-    backoffJitterPercent: reader.uint32(of, settings.backoffJitterPercent.offset),
-    deadKeepMs: reader.uint64(of, settings.deadKeepMs.offset),
-    groupQuantum: reader.uint32(of, settings.groupQuantum.offset),
+    paused: settings.getPaused(),
+    maxAttempts: attemptsOf(settings.getMaxAttempts()),
+    backoffBaseMs: Number(settings.getBackoffBaseMs()),
+    backoffFactorPercent: settings.getBackoffFactorPercent(),
+    backoffMaxMs: Number(settings.getBackoffMaxMs()),
+    backoffJitterPercent: settings.getBackoffJitterPercent(),
+    deadKeepMs: Number(settings.getDeadKeepMs()),
+    groupQuantum: settings.getGroupQuantum(),
   };
 }
 
-function jobOf(reader: MessageReader, job: StructView): JobInfo {
+function jobOf(job: schema.JobInfo): JobInfo {
   return {
-    id: reader.dataHex(job, jobInfo.id.offset),
-    queue: reader.text(job, jobInfo.queue.offset),
-    state: jobStates[reader.uint16(job, jobInfo.state.offset)] ?? "ready",
-    priority: reader.uint8(job, jobInfo.priority.offset),
-    group: reader.text(job, jobInfo.group.offset),
-    attempts: reader.uint32(job, jobInfo.attempts.offset),
-    maxAttempts: readAttempts(reader, job, jobInfo.maxAttempts.offset),
-    enqueuedMs: reader.int64(job, jobInfo.enqueuedMs.offset),
-    dueInMs: reader.uint64(job, jobInfo.dueInMs.offset),
-    deadMs: reader.int64(job, jobInfo.deadMs.offset),
-    lastError: reader.text(job, jobInfo.lastError.offset),
-    headers: readHeaders(reader, job, jobInfo.headers.offset),
-    contentType: reader.text(job, jobInfo.contentType.offset),
-    payload: reader.data(job, jobInfo.payload.offset),
-    payloadBytes: reader.uint64(job, jobInfo.payloadBytes.offset),
-    worker: reader.text(job, jobInfo.worker.offset),
+    id: hexOf(job, jobInfo.id.offset),
+    queue: textOf(job, jobInfo.queue.offset),
+    state: jobStates[job.getState()] ?? "ready",
+    priority: job.getPriority(),
+    group: textOf(job, jobInfo.group.offset),
+    attempts: job.getAttempts(),
+    maxAttempts: attemptsOf(job.getMaxAttempts()),
+    enqueuedMs: Number(job.getEnqueuedMs()),
+    dueInMs: Number(job.getDueInMs()),
+    deadMs: Number(job.getDeadMs()),
+    lastError: textOf(job, jobInfo.lastError.offset),
+    headers: headersOf(job),
+    contentType: textOf(job, jobInfo.contentType.offset),
+    payload: bytesOf(job, jobInfo.payload.offset),
+    payloadBytes: Number(job.getPayloadBytes()),
+    worker: textOf(job, jobInfo.worker.offset),
   };
+}
+
+function headersOf(job: schema.JobInfo): Readonly<Record<string, Uint8Array>> {
+  // Without a prototype: a header may have any name.
+  const headers: Record<string, Uint8Array> = Object.create(null);
+  for (const found of structsOf(job, jobInfo.headers.offset, schema.Header)) {
+    headers[textOf(found, header.name.offset)] = bytesOf(found, header.value.offset);
+  }
+  return headers;
 }

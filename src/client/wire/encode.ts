@@ -1,6 +1,6 @@
 // Owns: the direct encoder of the hot requests: enqueue, fetch, ack, fail, release, extend, exchange. Its bytes are those
 // of the library, field by field in the schema's order. It checks nothing: check.ts has seen every value before. Called
-// by operations.ts.
+// by operations.ts; the cold requests are encode_admin.ts's.
 
 import { layouts } from "../../generated/layouts.js";
 import type { ExchangeRequest, FailedJob, FetchParameters, JobIds, NewJob } from "../types.js";
@@ -33,7 +33,7 @@ const newJobBytes = structBytes(newJob);
 const headerBytes = structBytes(header);
 const failedBytes = structBytes(failed);
 
-export function writeRequestId(writer: FrameWriter, pointerAt: number, fields: RequestFields | null): void {
+function writeRequestId(writer: FrameWriter, pointerAt: number, fields: RequestFields | null): void {
   if (fields === null) return;
   const at = writer.struct(pointerAt, requestId);
   writer.bigUint64(at + requestId.fields.session.offset, fields.session);
@@ -151,7 +151,7 @@ export function writeExchange(
 }
 
 /** A list of hex ids as a list of data. */
-export function writeIds(writer: FrameWriter, pointerAt: number, ids: readonly string[]): void {
+function writeIds(writer: FrameWriter, pointerAt: number, ids: readonly string[]): void {
   const list = writer.pointerList(pointerAt, ids.length);
   for (let i = 0; i < ids.length; i++) writer.hex(list + i * 8, ids[i] ?? "");
 }

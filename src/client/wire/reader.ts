@@ -1,7 +1,7 @@
 // Owns: reading of one received frame: its segments, pointers (near, far and double far), structs and lists. Every size
 // and place is checked against the frame before it is used, and what is read in total is bounded by the frame's own
 // size, so that damaged or hostile bytes give a `protocol` fault and nothing else. Never copies payloads. Called by
-// decode.ts, decode_admin.ts and the connection.
+// decode.ts, library.ts and the connection.
 
 import { protocolFault } from "../errors.js";
 
@@ -9,6 +9,8 @@ const wordBytes = 8;
 const segmentsMax = 512;
 /** Read beyond the frame's own words: lists of empty structs cost nothing in the frame, but time here. */
 const spareWords = 1024;
+/** As the library has it. */
+const depthMax = 64;
 const bitsPerElement = [0, 1, 8, 16, 32, 64, 64];
 const listOfBytes = 2;
 const listOfPointers = 6;
@@ -51,6 +53,8 @@ export class MessageReader {
   private readonly start: number;
   private readonly end: number;
   private readonly others: { readonly start: number; readonly end: number }[] | null;
+  private readonly from: number;
+  private readonly to: number;
   private wordsLeft: number;
   // Where the pointer that was followed last leads: its own word, and the place its offset counts from.
   private segment = 0;
@@ -62,6 +66,8 @@ export class MessageReader {
   constructor(memory: FrameMemory, from: number, to: number) {
     this.frame = memory.bytes;
     this.view = memory.view;
+    this.from = from;
+    this.to = to;
     const count = this.view.getUint32(from, true) + 1;
     if (count > segmentsMax) throw protocolFault(`a frame of ${count} segments`);
     let at = from + segmentTableBytes(count);
@@ -85,6 +91,20 @@ export class MessageReader {
   root(): StructView {
     if (this.end < this.start + wordBytes) throw protocolFault("a frame without a root");
     return this.structAt(0, this.start) ?? emptyStruct;
+  }
+
+  /** The frame's own memory. */
+  wholeFrame(): Uint8Array {
+    return this.frame.subarray(this.from, this.to);
+  }
+
+  /**
+   * Follows every pointer there is, once: throws unless all lead into the frame, none too deep, and what they lead to
+   * is no more than the frame holds. So another reader of the frame meets no lie, no cycle and no list without end.
+   */
+  walk(): void {
+    if (this.end < this.start + wordBytes) throw protocolFault("a frame without a root");
+    this.walkPointer(0, this.start, depthMax);
   }
 
   /** Null when the pointer is null or the struct's sender did not know it yet. */
@@ -149,11 +169,6 @@ export class MessageReader {
     return bytes === 0 ? "" : this.frame.toString("hex", this.target, this.target + bytes);
   }
 
-  bit(of: StructView, bitOffset: number): boolean {
-    const at = bitOffset >> 3;
-    return at < of.dataBytes && ((this.view.getUint8(of.data + at) >> (bitOffset & 7)) & 1) === 1;
-  }
-
   uint8(of: StructView, at: number): number {
     return at < of.dataBytes ? this.view.getUint8(of.data + at) : 0;
   }
@@ -181,6 +196,36 @@ export class MessageReader {
     return at + 8 <= of.dataBytes ? this.view.getBigUint64(of.data + at, true) : 0n;
   }
 
+  private walkPointer(segment: number, pointerAt: number, depth: number): void {
+    if (!this.follow(segment, pointerAt)) return;
+    if (depth === 0) throw protocolFault(`structs within structs, more than ${depthMax} deep`);
+    switch (this.low & 3) {
+      case 0: {
+        const dataBytes = (this.high & 0xffff) * wordBytes;
+        const pointerCount = this.high >>> 16;
+        this.claim(dataBytes / wordBytes + pointerCount);
+        this.walkPointers(this.segment, this.target + dataBytes, pointerCount, depth - 1);
+        return;
+      }
+      case 1: {
+        const list = this.listAt();
+        if (list.pointerCount === 0) return;
+        for (let i = 0; i < list.count; i++) {
+          const pointers = list.at + i * list.step + Math.max(list.dataBytes, 0);
+          this.walkPointers(list.segment, pointers, list.pointerCount, depth - 1);
+        }
+        return;
+      }
+      default:
+        // A capability, which has no content.
+        if (this.low !== 3) throw protocolFault("a pointer of an unknown kind");
+    }
+  }
+
+  private walkPointers(segment: number, at: number, count: number, depth: number): void {
+    for (let i = 0; i < count; i++) this.walkPointer(segment, at + i * wordBytes, depth);
+  }
+
   private structAt(segment: number, pointerAt: number): StructView | null {
     if (!this.follow(segment, pointerAt)) return null;
     if ((this.low & 3) !== 0) throw protocolFault("a struct was expected");
@@ -203,6 +248,11 @@ export class MessageReader {
   private list(of: StructView, index: number): ListView {
     if (index >= of.pointerCount || !this.follow(of.segment, of.pointers + index * wordBytes)) return emptyList;
     if ((this.low & 3) !== 1) throw protocolFault("a list was expected");
+    return this.listAt();
+  }
+
+  /** The list that the pointer followed last leads to. */
+  private listAt(): ListView {
     const kind = this.high & 7;
     const size = this.high >>> 3;
     if (kind === listOfStructs) return this.compositeList(size);

@@ -1,5 +1,5 @@
-// Owns: the frames of Cap'n Proto's own protocol (rpc.capnp) that the client sends: bootstrap, call, finish, abort. It
-// knows where their fields lie and nothing of Capstan's messages. Called by the connection.
+// Owns: the envelope of hot calls in Cap'n Proto's own protocol (rpc.capnp): call and finish. It knows where their fields
+// lie and nothing of Capstan's messages; the other frames are library.ts's. Called by operations.ts and the connection.
 
 import { JobQueue } from "../../generated/protocol.js";
 import type { FrameWriter, StructSize } from "./writer.js";
@@ -13,7 +13,6 @@ export const MessageKind = {
   finish: 4,
   resolve: 5,
   release: 6,
-  bootstrap: 8,
 } as const;
 
 /** Discriminants of rpc.capnp's `Return`. */
@@ -35,20 +34,12 @@ export const ExceptionType = {
 export type CallTarget = { readonly importedCap: number } | { readonly question: number };
 
 const messageSize: StructSize = { dataWords: 1, pointers: 1 };
-const bootstrapSize: StructSize = { dataWords: 1, pointers: 1 };
 const callSize: StructSize = { dataWords: 3, pointers: 3 };
 const targetSize: StructSize = { dataWords: 1, pointers: 1 };
 const promisedSize: StructSize = { dataWords: 1, pointers: 1 };
 const payloadSize: StructSize = { dataWords: 0, pointers: 2 };
 const paramsSize: StructSize = { dataWords: 0, pointers: 1 };
 const finishSize: StructSize = { dataWords: 1, pointers: 0 };
-const exceptionSize: StructSize = { dataWords: 1, pointers: 2 };
-
-export function writeBootstrap(writer: FrameWriter, question: number): void {
-  const body = beginMessage(writer, MessageKind.bootstrap, bootstrapSize);
-  writer.uint32(body, question);
-  writer.end();
-}
 
 /** Begins a call. Returns the pointer that the request struct belongs to; `writer.end()` completes the frame. */
 export function beginCall(writer: FrameWriter, question: number, target: CallTarget, method: number): number {
@@ -75,12 +66,6 @@ export function writeFinish(writer: FrameWriter, question: number, keepsResult: 
   writer.uint32(body, question);
   // releaseResultCaps is true by default, and defaults are stored inverted.
   writer.bit(body, 32, keepsResult);
-  writer.end();
-}
-
-export function writeAbort(writer: FrameWriter, reason: string): void {
-  const body = beginMessage(writer, MessageKind.abort, exceptionSize);
-  writer.text(writer.pointer(body, exceptionSize, 0), reason);
   writer.end();
 }
 

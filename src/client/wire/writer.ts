@@ -1,6 +1,6 @@
 // Owns: one growing buffer of finished frames and the few ways to put Cap'n Proto words into it: structs, lists, text,
 // data. A frame has one segment; everything is allocated in the order it is written, as the library does it, so the
-// bytes are the same. Never reads a socket. Called by encode.ts, encode_admin.ts, rpc.ts and the connection.
+// bytes are the same. Never reads a socket. Called by encode.ts, rpc.ts, library.ts and the connection.
 //
 //   buffer   | frame … | frame: header 8 B, root pointer, structs … |   free   |
 //                       ▲ frameAt                                    ▲ at
@@ -71,6 +71,14 @@ export class FrameWriter {
   end(): void {
     this.view.setUint32(this.frameAt, 0, true);
     this.view.setUint32(this.frameAt + 4, (this.at - this.frameAt - headerBytes) / wordBytes, true);
+  }
+
+  /** Adds a frame that is whole already. */
+  append(frame: Uint8Array): void {
+    this.frameAt = this.at;
+    // The buffer only after the room is made: it may be another one then.
+    const at = this.room(frame.length);
+    this.buffer.set(frame, at);
   }
 
   /** Forgets the frame that was begun. */
@@ -162,10 +170,6 @@ export class FrameWriter {
 
   bigUint64(at: number, value: bigint): void {
     this.view.setBigUint64(at, value, true);
-  }
-
-  bigInt64(at: number, value: bigint): void {
-    this.view.setBigInt64(at, value, true);
   }
 
   private list(pointerAt: number, elementSize: number, count: number, words: number): number {
