@@ -10,17 +10,19 @@ import { fileURLToPath } from "node:url";
 import * as schema from "../../src/generated/capstan.capnp.js";
 import { RpcServer } from "../support/rpc_server.js";
 
-const clientModule = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "src", "client", "index.js");
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 
 const childMsMax = 30_000;
 
 function child(address: string, body: string) {
   const source = `
-    import { CapstanClient } from ${JSON.stringify(clientModule)};
+    import { CapstanClient } from "capstan/client";
     const client = new CapstanClient({ addresses: [${JSON.stringify(address)}] });
     ${body}
   `;
   return spawn(process.execPath, ["--input-type=module", "-e", source], {
+    // Where the package's own name leads to what it exports, as it does for whoever installs it.
+    cwd: root,
     stdio: ["ignore", "pipe", "inherit"],
     // One that does not end is killed, and its exit code tells.
     timeout: childMsMax,
