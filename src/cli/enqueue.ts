@@ -184,6 +184,7 @@ function tell(
 ): number {
   const error = report.error;
   const reason = error === null ? failure?.message : `${error.code}: ${error.message}`;
+  const code = error?.code ?? (failure instanceof LineTooLong ? "tooLarge" : undefined);
   // A line that is too long is the first that was not taken.
   const first = report.firstUnaccepted ?? (failure instanceof LineTooLong ? report.accepted + 1 : null);
   if (!output.isTable) {
@@ -191,7 +192,7 @@ function tell(
       queue,
       accepted: report.accepted,
       ...(first === null ? {} : { firstUnaccepted: first }),
-      ...(error === null ? {} : { error: error.code }),
+      ...(code === undefined ? {} : { error: code }),
       ...(report.acceptedBehind.length > 0 ? { acceptedBehind: report.acceptedBehind } : {}),
       ...(report.unknown.length > 0 ? { unknown: report.unknown } : {}),
     });

@@ -23,6 +23,9 @@ interface Given {
 
 const addressDefault = "127.0.0.1:9090";
 const timeoutMsDefault = 30_000;
+/** What a timer of Node can hold. */
+const timerMsMax = 2 ** 31 - 1;
+const attemptsMax = 0xffff_fffe;
 const addressesMax = 64;
 
 /** Milliseconds of "500ms", "30s", "5m", "2h", "3d". A number without a unit is refused, for it could mean seconds. */
@@ -36,6 +39,17 @@ export function positiveDuration(text: string): number {
   const value = duration(text);
   if (value === 0) throw new InvalidArgumentError("It is a duration above 0.");
   return value;
+}
+
+/** How long this process itself waits for something: a longer timer of Node would ring at once. */
+export function timer(text: string): number {
+  const value = duration(text);
+  if (value > timerMsMax) throw new InvalidArgumentError("It is a duration up to 24 days.");
+  return value;
+}
+
+function timeout(text: string): number {
+  return positiveDuration(text) && timer(text);
 }
 
 export function size(text: string): number {
@@ -57,7 +71,9 @@ export function count(least: number, most: number): (text: string) => number {
 export function attempts(text: string): number | "unlimited" {
   if (text === "unlimited") return text;
   const value = parseCount(text);
-  if (value === undefined || value === 0) throw new InvalidArgumentError("It is a number from 1, or unlimited.");
+  if (value === undefined || value === 0 || value > attemptsMax) {
+    throw new InvalidArgumentError(`It is a whole number from 1 to ${attemptsMax}, or unlimited.`);
+  }
   return value;
 }
 
@@ -126,7 +142,7 @@ export function withClientFlags(command: Command): Command {
       addresses,
     )
     .addOption(outputOption())
-    .option("--timeout <duration>", "for each request, its retries included (default: 30s)", positiveDuration);
+    .option("--timeout <duration>", "for each request, its retries included (default: 30s)", timeout);
 }
 
 /** What the shared flags say, the ones behind the verb first. */

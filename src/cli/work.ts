@@ -7,7 +7,7 @@ import { formatCount } from "../units.js";
 import { type Exit, type Use, withClient } from "./connect.js";
 import { exitCode, exitCodeOf, exitCodeOfSignal, Failure } from "./exit_codes.js";
 import { Interrupts } from "./interrupts.js";
-import { count, duration, positiveDuration, withClientFlags } from "./options.js";
+import { count, positiveDuration, timer, withClientFlags } from "./options.js";
 import { say } from "./output.js";
 import { commandProblem } from "./worker/command.js";
 import { Worker, type WorkReport } from "./worker/worker.js";
@@ -37,7 +37,7 @@ export function workCommand(exit: Exit): Command {
     )
     .addOption(
       new Option("--kill-after <duration>", "from SIGTERM to SIGKILL when a lease is lost")
-        .argParser(duration)
+        .argParser(timer)
         .default(5_000, "5s"),
     )
     .option("--drain", "end when no job is ready")
@@ -108,7 +108,7 @@ whole process group. SIGTERM or SIGINT: no more jobs, running commands may end; 
 
 Examples:
   capstan work mail -- ./send-mail.sh
-  capstan work files --concurrency 4 --lease 2m -- sh -c 'read -r path && sha256sum "$path"'
+  capstan work files --concurrency 4 --lease 2m -- sh -c 'sha256sum "$(cat)"'
   capstan work mail --drain -- tee -a letters.txt
 
 Exit codes: 0 stopped in order, 1 the command cannot be run, 5 no server reached at the start, 130 and 143 after a second

@@ -238,6 +238,16 @@ describe("many lines into a queue", () => {
   });
 });
 
+describe("a line that no server takes", () => {
+  it("is named with its reason, and those before it are accepted", async () => {
+    const { code, stdout, stderr } = await run(["enqueue", "longest", "-"], `a\nb\n${"x".repeat(17 << 20)}\nd\n`);
+    assert.equal(code, exitCode.failed, stderr);
+    const expected = { queue: "longest", accepted: 2, firstUnaccepted: 3, error: "tooLarge" };
+    assert.deepEqual(jsonLines(stdout), [expected]);
+    assert.match(stderr, /first unaccepted line: 3: line 3 is longer than 16 MiB/);
+  });
+});
+
 describe("a fetch that waits", () => {
   it("leaves at once when it is interrupted, and takes no job along", async () => {
     const waiting = new CliProcess(["fetch", "interrupted", "--wait", "10m"], {

@@ -33,6 +33,12 @@ describe("arguments of the command line", () => {
     assert.equal(options.instant("2027-01-31 08:00:00.250Z"), Date.UTC(2027, 0, 31, 8, 0, 0, 250));
   });
 
+  it("takes no longer time than a timer holds where one is set", () => {
+    assert.equal(options.timer("24d"), 24 * 86_400_000);
+    assert.equal(options.timer("0ms"), 0);
+    for (const text of ["25d", "999999d"]) assert.throws(() => options.timer(text), /up to 24 days/);
+  });
+
   it("takes counts within their bounds, sizes and attempts", () => {
     refused(options.count(1, 16), "0", "17", "1.5", "-1", "many", "");
     assert.equal(options.count(1, 16)("16"), 16);
@@ -40,6 +46,7 @@ describe("arguments of the command line", () => {
     assert.equal(options.size("64KiB"), 65_536);
     refused(options.attempts, "0", "-1", "none");
     assert.equal(options.attempts("unlimited"), "unlimited");
+    assert.throws(() => options.attempts("4294967295"), /a whole number from 1 to 4294967294/);
     assert.equal(options.attempts("7"), 7);
   });
 
@@ -66,11 +73,12 @@ describe("arguments of the command line", () => {
 describe("the flags that all verbs share", () => {
   async function flags(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<options.ClientFlags> {
     const program = options.withClientFlags(new Command()).enablePositionalOptions().exitOverride();
+
     let got: options.ClientFlags | undefined;
     const verb = new Command("verb").action((_flags: unknown, command: Command) => {
       got = options.clientFlags(command, environment);
     });
-    program.addCommand(options.withClientFlags(verb));
+    program.addCommand(options.withClientFlags(verb.exitOverride().configureOutput({ writeErr: () => {} })));
     await program.parseAsync([...args], { from: "user" });
     return got ?? assert.fail("the verb did not run");
   }
@@ -88,6 +96,8 @@ describe("the flags that all verbs share", () => {
     const { output, timeoutMs } = await flags(["-o", "table", "verb", "-o", "json", "--timeout", "2s"]);
     assert.equal(output, "json");
     assert.equal(timeoutMs, 2_000);
+    await assert.rejects(flags(["verb", "--timeout", "30d"]), /--timeout .*up to 24 days/);
+    await assert.rejects(flags(["verb", "--timeout", "0s"]), /--timeout .*above 0/);
   });
 
   it("name the variable that cannot be used", async () => {
