@@ -121,7 +121,7 @@ const requestShare = 3 / 4;
 
 /** One value as people write it. */
 export function formatValue(unit: string, value: string | number | boolean): string {
-  if (typeof value !== "number") return String(value);
+  if (typeof value !== "number") return value === "" ? "none" : String(value);
   switch (unit) {
     case "ms":
       return formatDurationMs(value);
@@ -224,6 +224,13 @@ function evaluate(key: Key, given: Given | undefined, context: Context): Effecti
     }
     case "boolean":
       return { ...row, value: given === undefined ? (byDefault as boolean) : parseBoolean(key, given) };
+    case "options": {
+      const value = given === undefined ? byDefault : given.text;
+      if (typeof value !== "string" || value.includes("\0")) {
+        throw invalid(key, String(value), "name=value;name=value", row.source);
+      }
+      return { ...row, value };
+    }
     case "path":
     case "addresses": {
       const value = given === undefined ? byDefault : given.text;

@@ -10,7 +10,7 @@ export interface Machine {
   openFilesMax: number;
 }
 
-export type Unit = "ms" | "bytes" | "count" | "percent" | "path" | "addresses" | "choice" | "boolean";
+export type Unit = "ms" | "bytes" | "count" | "percent" | "path" | "addresses" | "choice" | "boolean" | "options";
 
 /** What a computed default or bound may look at: the machine, and settings that stand above it in the table. */
 export interface Context {
@@ -39,7 +39,7 @@ export interface NumberKnob extends KnobOf<"ms" | "bytes" | "count" | "percent",
   /** A value outside the bounds that stands for something, such as "unlimited". */
   readonly special?: Readonly<Record<string, number>>;
 }
-export interface TextKnob extends KnobOf<"path" | "addresses", string> {}
+export interface TextKnob extends KnobOf<"path" | "addresses" | "options", string> {}
 export interface ChoiceKnob<Value extends string> extends KnobOf<"choice", Value> {
   readonly choices: readonly Value[];
 }

@@ -201,6 +201,12 @@ export const nodeKnobs = {
     group: "storage",
     why: "Threads that read payloads which are not in the cache.",
   }),
+  rocksdbOptions: text({
+    unit: "options",
+    default: "",
+    group: "storage",
+    why: "For benchmarks only: options of RocksDB that are set otherwise, as RocksDB spells them: `name=value;name=value`.",
+  }),
   proposalsMax: number({
     unit: "count",
     default: 1024,

@@ -119,7 +119,7 @@ function bounds(row: Effective, knob: Knob): string {
 }
 
 function shown(unit: string, value: string | number | boolean, isComputed: boolean): string {
-  const text = typeof value === "number" ? formatValue(unit, value) : `\`${String(value)}\``;
+  const text = typeof value === "number" ? formatValue(unit, value) : value === "" ? "none" : `\`${String(value)}\``;
   return isComputed ? `${text} *` : text;
 }
 

@@ -28,6 +28,8 @@ export interface EngineOptions {
   tickRowsMax: number;
   parkedMax: number;
   readerThreads: number;
+  /** For benchmarks: options of RocksDB in its own spelling; empty: as they are. */
+  rocksdbOptions: string;
 }
 
 export interface CodecLimits {

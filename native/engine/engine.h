@@ -42,6 +42,7 @@ struct EngineOptions {
   uint32_t tickRowsMax = 10000;
   uint32_t parkedMax = 100000;  // a worker
   uint32_t readerThreads = 1;
+  std::string rocksdbOptions{};  // for benchmarks: what they set otherwise
 };
 
 // One log entry on its way: made by a worker context (codec/entry_builder), consumed by the raft thread, which stamps

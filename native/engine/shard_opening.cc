@@ -58,6 +58,7 @@ Result<OpenShard> Opener::open() {
   state.blockCacheBytes = engine.blockCacheBytes;
   state.writeBufferBytes = engine.writeBufferBytes;
   state.backgroundJobs = engine.backgroundJobs;
+  state.rocksdbOptions = engine.rocksdbOptions;
   state.windowBytesMax = engine.windowBytesMax;
   state.windowJobsMax = engine.windowJobsMax;
   state.payloadCacheBytes = engine.payloadCacheBytes;

@@ -191,8 +191,9 @@ class Machine final : public StateMachine {
 
 Result<std::unique_ptr<StateMachine>> StateMachine::open(const Options& options) {
   CAPSTAN_ASSERT(options.windowJobsMax > 0 && options.shard < 64, options.windowJobsMax, options.shard);
-  Result<std::unique_ptr<storage::Database>> database = storage::Database::open(
-      {options.directory, options.blockCacheBytes, options.writeBufferBytes, options.backgroundJobs, options.env});
+  Result<std::unique_ptr<storage::Database>> database =
+      storage::Database::open({options.directory, options.blockCacheBytes, options.writeBufferBytes,
+                               options.backgroundJobs, options.env, options.rocksdbOptions});
   if (!database) return database.takeError();
   const auto meta = database.value()->get(Family::meta, metaKey);
   if (meta && (meta->empty() || static_cast<uint8_t>(meta->front()) != rowVersion)) {

@@ -38,6 +38,7 @@ struct Options {
   uint32_t windowJobsMax = 4096;             // keys in one lane's window; 1 gives the same results, slower
   uint64_t payloadCacheBytes = 64ull << 20;  // records in all ready windows
   rocksdb::Env* env = nullptr;               // null: the system's; the simulator passes its own
+  std::string rocksdbOptions{};              // for benchmarks: what they set otherwise
 };
 
 // What the founding of a cluster writes, once, into an empty state.

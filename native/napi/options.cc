@@ -24,6 +24,7 @@ engine::EngineOptions engineOptions(const Fields& fields) {
   fields.read("tickRowsMax", options.tickRowsMax);
   fields.read("parkedMax", options.parkedMax);
   fields.read("readerThreads", options.readerThreads);
+  fields.read("rocksdbOptions", options.rocksdbOptions);
   return options;
 }
 

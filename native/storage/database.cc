@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "base/check.h"
+#include "storage/overrides.h"
 
 namespace capstan::storage {
 namespace {
@@ -127,10 +128,16 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options)
   }
   std::unique_ptr<Database> result(new Database(options));
   made.write_buffer_manager = result->writeBuffers;
+  Result<Overrides> parsed = Overrides::parse(options.overrides);
+  if (!parsed) return parsed.takeError();
+  const Overrides overrides = parsed.take();
+  overrides.apply(made);
   const auto cache = rocksdb::NewLRUCache(options.blockCacheBytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t at = 0; at < familyCount; ++at) {
-    families.emplace_back(familyNames[at], familyOptions(static_cast<Family>(at), options, cache));
+    rocksdb::ColumnFamilyOptions family = familyOptions(static_cast<Family>(at), options, cache);
+    overrides.apply(family);
+    families.emplace_back(familyNames[at], family);
   }
   rocksdb::DB* raw = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> opened;

@@ -30,6 +30,7 @@ struct DatabaseOptions {
   uint64_t writeBufferBytes = 128ull << 20;  // memtables, those being flushed included
   uint32_t backgroundJobs = 2;
   rocksdb::Env* env = nullptr;
+  std::string overrides{};  // for benchmarks: see overrides.h
 };
 
 // RocksDB's iterator, but that damage it meets ends the process. Whoever iterates to where it is not valid any more

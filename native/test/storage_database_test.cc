@@ -1,6 +1,7 @@
 // The RocksDB of a shard under its own rules: nothing is kept that was not flushed, a flush keeps every family at once,
 // and a checkpoint is the whole state. Owns a directory per test. Run by the native test program.
 #include <gtest/gtest.h>
+#include <rocksdb/table.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -39,6 +40,32 @@ TEST_F(StorageDatabase, refusesADirectoryThatCannotBeMade) {
   const Result<std::unique_ptr<Database>> opened = Database::open(options);
   ASSERT_FALSE(opened.ok());
   EXPECT_NE(opened.error().message.find(options.directory), std::string::npos);
+}
+
+TEST_F(StorageDatabase, takesOptionsOfABenchmarkAndLeavesTheOthers) {
+  DatabaseOptions options;
+  options.directory = directory + "/state";
+  options.overrides = "bytes_per_sync=4096;max_write_buffer_number=2;block_based_table_factory={block_size=8192}";
+  const auto database = Database::open(options).take();
+  const rocksdb::Options found = database->raw().GetOptions(database->family(Family::jobs));
+  EXPECT_EQ(found.bytes_per_sync, 4096u);
+  EXPECT_EQ(found.max_write_buffer_number, 2);
+  EXPECT_EQ(found.compression, rocksdb::kNoCompression);
+  const auto* table = found.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
+  ASSERT_NE(table, nullptr);
+  EXPECT_EQ(table->block_size, 8192u);
+  EXPECT_TRUE(table->cache_index_and_filter_blocks) << "of the same table, and not named";
+}
+
+TEST_F(StorageDatabase, refusesAnOptionThatRocksDbDoesNotKnow) {
+  for (const char* overrides : {"no_such_option=1", "bytes_per_sync=many", "bytes_per_sync"}) {
+    DatabaseOptions options;
+    options.directory = directory + "/state";
+    options.overrides = overrides;
+    const Result<std::unique_ptr<Database>> opened = Database::open(options);
+    ASSERT_FALSE(opened.ok()) << overrides;
+    EXPECT_EQ(opened.error().code, schema::ErrorCode::INVALID_ARGUMENT) << overrides;
+  }
 }
 
 TEST_F(StorageDatabase, forgetsWhatWasNotFlushedInAllFamiliesAlike) {

@@ -24,6 +24,7 @@ export function engineOptions(config: Config): EngineOptions {
     tickRowsMax: config.tickRowsMax,
     parkedMax: config.parkedMax,
     readerThreads: config.readerThreads,
+    rocksdbOptions: config.rocksdbOptions,
   };
 }
 
