@@ -67,8 +67,9 @@ class FrameBuilder {
     return start;
   }
 
-  text(pointerAt: number, text: string): void {
-    this.data(pointerAt, Buffer.from(`${text}\0`));
+  /** Returns where the text begins. */
+  text(pointerAt: number, text: string): number {
+    return this.data(pointerAt, Buffer.from(`${text}\0`));
   }
 
   /** Sets bit `offset` of the data that begins at `data`. */
@@ -135,22 +136,38 @@ export interface Target {
   readonly capability: number;
 }
 
-/** An enqueue; `payloadsAt` says where in the frame each payload begins, so that it can be changed between sendings. */
+const groupDigits = 7;
+
+/** Names a group by its number, at a place that `enqueueFrame` gave. */
+export function writeGroup(frame: Buffer, at: number, group: number): void {
+  frame.write(String(group).padStart(groupDigits, "0"), at, groupDigits, "latin1");
+}
+
+/**
+ * An enqueue; `payloadsAt` says where in the frame each payload begins, so that it can be changed between sendings, and
+ * `groupsAt` where each job's group does, if the jobs are to have groups.
+ */
 export function enqueueFrame(
   target: Target,
   queue: string,
   payloads: readonly Uint8Array[],
-): { frame: Buffer; payloadsAt: number[] } {
+  hasGroups = false,
+): { frame: Buffer; payloadsAt: number[]; groupsAt: number[] } {
   const { fields } = layouts.EnqueueRequest;
   let payloadsAt: number[] = [];
+  let groupsAt: number[] = [];
   const frame = callFrame(target, "enqueue", layouts.EnqueueRequest, (builder, request) => {
     builder.text(request.pointers + fields.queue.offset * WORD, queue);
     const jobs = builder.structs(request.pointers + fields.jobs.offset * WORD, layouts.NewJob, payloads.length);
     payloadsAt = jobs.map((job, index) =>
       builder.data(job.pointers + layouts.NewJob.fields.payload.offset * WORD, payloads[index] ?? new Uint8Array(0)),
     );
+    if (!hasGroups) return;
+    groupsAt = jobs.map((job) =>
+      builder.text(job.pointers + layouts.NewJob.fields.group.offset * WORD, "0".repeat(groupDigits)),
+    );
   });
-  return { frame, payloadsAt };
+  return { frame, payloadsAt, groupsAt };
 }
 
 export function fetchFrame(target: Target, queue: string, jobsMax: number, waitMs: number): Buffer {

@@ -8,8 +8,10 @@
 // Budget      60,000 jobs/s must, 150,000 goal.
 // Counted     At the end the workers drain the queue: what was enqueued was acked, and nothing is ready or leased.
 //             It never counts a job before its ack was accepted. Called by load_thread.ts.
+//
+// The same load over a hundred thousand groups is a question of its own, for the long runs.
 
-import { enqueueFrame } from "./frames.js";
+import { enqueueFrame, writeGroup } from "./frames.js";
 import type { Call, LoadConnection } from "./load_connection.js";
 import { incompressible } from "./payloads.js";
 import { allAcked, type LoadContext, type Question } from "./question.js";
@@ -31,6 +33,15 @@ export const l1: Question = {
   counts: "acked",
   load,
   differences: allAcked,
+};
+
+/** L1's load with each job in one of 100,000 groups, in turn: what does a queue cost that has very many lanes? */
+export const groups: Question = {
+  ...l1,
+  id: "groups",
+  title: "enqueue, fetch and ack at once over 100,000 groups of one queue, batches of 64",
+  hypothesis: "a group costs a lane in memory and nothing else, so the rate is that of l1",
+  settings: { ...l1.settings, groups: 100_000 },
 };
 
 async function load(context: LoadContext): Promise<void> {
@@ -64,21 +75,25 @@ class Producer {
   private isPaused = false;
   private readonly done: Promise<void>;
   private readonly call: Call;
-  private readonly payloadsAt: number[] = [];
+  private payloadsAt: readonly number[] = [];
+  private groupsAt: readonly number[] = [];
+  private group = 0;
 
   constructor(
     private readonly context: LoadContext,
     private readonly connection: LoadConnection,
   ) {
-    const { batchJobs, payloadBytes } = context.settings;
+    const { batchJobs, payloadBytes, groups } = context.settings;
     this.done = new Promise((resolve) => {
       this.over = resolve;
     });
     this.call = connection.prepare(
       (target) => {
-        const { frame, payloadsAt } = enqueueFrame(target, context.queue, incompressible(batchJobs, payloadBytes));
-        this.payloadsAt.push(...payloadsAt);
-        return frame;
+        const payloads = incompressible(batchJobs, payloadBytes);
+        const made = enqueueFrame(target, context.queue, payloads, groups !== undefined);
+        this.payloadsAt = made.payloadsAt;
+        this.groupsAt = made.groupsAt;
+        return made.frame;
       },
       () => {
         context.record("enqueue", performance.now() - this.call.sentMs);
@@ -100,6 +115,11 @@ class Producer {
     this.next();
   }
 
+  private nextGroup(): number {
+    this.group = (this.group + 1) % (this.context.settings.groups ?? 1);
+    return this.group;
+  }
+
   private next(): void {
     const { context } = this;
     if (context.isOver()) {
@@ -113,7 +133,9 @@ class Producer {
     // Counted when it is sent, so that ten of them together stay below the maximum; the end waits for the answers.
     context.add("enqueued", context.settings.batchJobs);
     const nowMs = monotonicMs();
-    for (const at of this.payloadsAt) this.call.frame.writeDoubleLE(nowMs, at);
+    const { frame } = this.call;
+    for (const at of this.payloadsAt) frame.writeDoubleLE(nowMs, at);
+    for (const at of this.groupsAt) writeGroup(frame, at, this.nextGroup());
     this.connection.send(this.call);
   }
 }
@@ -131,14 +153,15 @@ async function work(
       context.record("fetch", grant.tookMs);
       const accepted = await worker.ack(grant);
       context.record("ack", performance.now() - worker.ackSentMs);
-      context.record("life", monotonicMs() - grant.stamp);
+      // What lay in the queue before the load has no stamp.
+      if (grant.stamp > 0) context.record("life", monotonicMs() - grant.stamp);
       context.add("acked", accepted);
     }
     acked();
     if (!context.isOver()) continue;
     overSinceMs ??= performance.now();
     const left = context.sum("enqueued") - context.sum("acked");
-    if (left === 0 && producersAreDone()) break;
+    if (left <= 0 && producersAreDone()) break;
     if (performance.now() - overSinceMs > drainMsMax) throw new Error(`${left} jobs never came back`);
   }
   worker.close();

@@ -19,7 +19,12 @@ export interface LoadData {
 
 export type LoadMessage =
   | { readonly kind: "connected" }
+  /** What was recorded since the last sample, or since the measured time began. */
+  | { readonly kind: "sample"; readonly histograms: Readonly<Record<string, Uint32Array>> }
   | { readonly kind: "over"; readonly histograms: Readonly<Record<string, Uint32Array>> };
+
+/** What a thread is told. */
+export type LoadOrder = "begin" | "sample";
 
 export const phases = { connecting: 0, warmUp: 1, measuring: 2, over: 3 } as const;
 

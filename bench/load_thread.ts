@@ -5,11 +5,19 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Histogram } from "./histogram.js";
 import { LoadConnection } from "./load_connection.js";
-import { type LoadData, type LoadMessage, phases, slotOf } from "./load_shared.js";
+import { type LoadData, type LoadMessage, type LoadOrder, phases, slotOf } from "./load_shared.js";
 import type { LoadContext } from "./question.js";
 import { questions } from "./questions.js";
 
-function contextOf(data: LoadData, histograms: Map<string, Histogram>): LoadContext {
+type Histograms = Map<string, Histogram>;
+
+/** Over the whole measured time, and since the last sample. */
+interface Latencies {
+  readonly all: Histograms;
+  sample: Histograms;
+}
+
+function contextOf(data: LoadData, latencies: Latencies): LoadContext {
   const shared = new Int32Array(data.shared);
   return {
     settings: data.settings,
@@ -18,8 +26,16 @@ function contextOf(data: LoadData, histograms: Map<string, Histogram>): LoadCont
     connect: () => LoadConnection.open(data.address),
     begin: () =>
       new Promise((resolve) => {
-        // The one message that ever comes.
-        parentPort?.once("message", resolve);
+        parentPort?.on("message", (order: LoadOrder) => {
+          if (order === "begin") {
+            // From here on the sockets keep the thread alive, and nothing else is to.
+            parentPort?.unref();
+            resolve();
+            return;
+          }
+          parentPort?.postMessage({ kind: "sample", histograms: countsOf(latencies.sample) } satisfies LoadMessage);
+          latencies.sample = new Map();
+        });
         parentPort?.postMessage({ kind: "connected" } satisfies LoadMessage);
       }),
     isOver: () => Atomics.load(shared, 0) === phases.over,
@@ -33,20 +49,26 @@ function contextOf(data: LoadData, histograms: Map<string, Histogram>): LoadCont
     },
     record: (latency, tookMs) => {
       if (Atomics.load(shared, 0) !== phases.measuring) return;
-      let histogram = histograms.get(latency);
-      if (histogram === undefined) {
-        histogram = new Histogram();
-        histograms.set(latency, histogram);
-      }
-      histogram.record(tookMs);
+      histogramOf(latencies.all, latency).record(tookMs);
+      histogramOf(latencies.sample, latency).record(tookMs);
     },
   };
 }
 
+function histogramOf(histograms: Histograms, latency: string): Histogram {
+  let histogram = histograms.get(latency);
+  if (histogram === undefined) {
+    histogram = new Histogram();
+    histograms.set(latency, histogram);
+  }
+  return histogram;
+}
+
+function countsOf(histograms: Histograms): Record<string, Uint32Array> {
+  return Object.fromEntries([...histograms].map(([name, { counts }]) => [name, counts]));
+}
+
 const data = workerData as LoadData;
-const histograms = new Map<string, Histogram>();
-await questions[data.question].load(contextOf(data, histograms));
-parentPort?.postMessage({
-  kind: "over",
-  histograms: Object.fromEntries([...histograms].map(([name, { counts }]) => [name, counts])),
-} satisfies LoadMessage);
+const latencies: Latencies = { all: new Map(), sample: new Map() };
+await questions[data.question].load(contextOf(data, latencies));
+parentPort?.postMessage({ kind: "over", histograms: countsOf(latencies.all) } satisfies LoadMessage);

@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { Histogram } from "./histogram.js";
-import { type LoadData, type LoadMessage, phases, slotOf } from "./load_shared.js";
+import { type LoadData, type LoadMessage, type LoadOrder, phases, slotOf } from "./load_shared.js";
 import type { Question, Totals } from "./question.js";
 
 const drainMsMax = 90_000;
@@ -48,7 +48,7 @@ export class LoadThreads {
   async begin(): Promise<void> {
     await this.orFailed(Promise.all(this.threads.map((thread) => thread.connected)));
     Atomics.store(this.words, 0, phases.warmUp);
-    for (const { worker } of this.threads) worker.postMessage("begin");
+    for (const { worker } of this.threads) worker.postMessage("begin" satisfies LoadOrder);
   }
 
   measure(): void {
@@ -63,18 +63,17 @@ export class LoadThreads {
       drainMsMax,
     );
     try {
-      const merged = new Map<string, Histogram>();
-      for (const histograms of await this.orFailed(Promise.all(this.threads.map((thread) => thread.over)))) {
-        for (const [name, counts] of Object.entries(histograms)) {
-          const histogram = merged.get(name) ?? new Histogram();
-          histogram.merge(counts);
-          merged.set(name, histogram);
-        }
-      }
-      return merged;
+      return mergedOf(await this.orFailed(Promise.all(this.threads.map((thread) => thread.over))));
     } finally {
       clearTimeout(giveUp);
     }
+  }
+
+  /** The latencies since the last sample; one at a time, and only while the load is under way. */
+  async sample(): Promise<Map<string, Histogram>> {
+    const answers = this.threads.map(({ worker }) => messageOf(worker, "sample"));
+    for (const { worker } of this.threads) worker.postMessage("sample" satisfies LoadOrder);
+    return mergedOf((await this.orFailed(Promise.all(answers))).map(({ histograms }) => histograms));
   }
 
   totals(): Totals {
@@ -98,19 +97,35 @@ export class LoadThreads {
     worker.on("exit", (code) => {
       if (code !== 0) this.fail(new Error(`a load thread ended with ${code}`));
     });
-    const message = async <Kind extends LoadMessage["kind"]>(kind: Kind) => {
-      for (;;) {
-        const [got] = (await once(worker, "message")) as [LoadMessage];
-        if (got.kind === kind) return got as Extract<LoadMessage, { kind: Kind }>;
-      }
-    };
-    const over = message("over").then(({ histograms }) => histograms);
-    const connected = message("connected").then(() => {});
+    const over = messageOf(worker, "over").then(({ histograms }) => histograms);
+    const connected = messageOf(worker, "connected").then(() => {});
     // What fails is told by `failed`.
     over.catch(() => {});
     connected.catch(() => {});
     return { worker, connected, over };
   }
+}
+
+async function messageOf<Kind extends LoadMessage["kind"]>(
+  worker: Worker,
+  kind: Kind,
+): Promise<Extract<LoadMessage, { kind: Kind }>> {
+  for (;;) {
+    const [got] = (await once(worker, "message")) as [LoadMessage];
+    if (got.kind === kind) return got as Extract<LoadMessage, { kind: Kind }>;
+  }
+}
+
+function mergedOf(parts: readonly Readonly<Record<string, Uint32Array>>[]): Map<string, Histogram> {
+  const merged = new Map<string, Histogram>();
+  for (const histograms of parts) {
+    for (const [name, counts] of Object.entries(histograms)) {
+      const histogram = merged.get(name) ?? new Histogram();
+      histogram.merge(counts);
+      merged.set(name, histogram);
+    }
+  }
+  return merged;
 }
 
 function partOf(whole: number, part: number, parts: number): number {

@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import type { Result } from "../../bench/run.js";
+import type { Result } from "../../bench/result.js";
 import { capstan, ServerProcess, temporaryDirectory } from "../support/server_process.js";
 
 const scratch = temporaryDirectory();
@@ -45,9 +45,9 @@ describe("capstan bench", () => {
       const { code, stdout, stderr, directory } = await bench([
         id,
         "--seconds",
-        "0.5",
+        "2",
         "--warm-up",
-        "0.2",
+        "0.5",
         "--floor",
         "0.1",
         "--threads",
@@ -57,10 +57,14 @@ describe("capstan bench", () => {
       assert.equal(code, 0, stderr);
       const result = JSON.parse(stdout) as Result;
       assert.equal(result.bench, id);
-      assert.ok(result.jobsPerSecond > 0 && result.seconds >= 0.5, stdout);
-      assert.ok(result.p50Ms > 0 && result.p50Ms <= result.p99Ms, stdout);
-      assert.ok(result.server !== undefined && result.server.peakResidentBytes > 0, stdout);
-      assert.ok(result.floor !== undefined && result.floor.jobsPerSecond > 0, stdout);
+      assert.ok(result.jobsPerSecond > 0 && result.seconds >= 2, stdout);
+      const { p50, p99, p999 } = result.latencyMs;
+      assert.ok(p50 > 0 && p50 <= p99 && p99 <= p999, stdout);
+      assert.ok((result.peakRssBytes.server ?? 0) > 0 && (result.cpuSeconds.server ?? -1) >= 0, stdout);
+      assert.ok(result.cpuSeconds.client > 0, stdout);
+      assert.ok((result.floorJobsPerSecond ?? 0) > 0, stdout);
+      assert.equal(result.settings.sync, "always");
+      assert.ok((result.writeAmplification ?? 1) > 0, stdout);
       const { enqueued, acked, ready, ackedTotal } = result.counted;
       assert.ok(enqueued > 0);
       assert.deepEqual(
@@ -75,7 +79,7 @@ describe("capstan bench", () => {
     const server = new ServerProcess();
     try {
       const address = await server.ready();
-      const run = await bench(["u1", "--seconds", "0.3", "--warm-up", "0", "--no-floor", "--addr", address]);
+      const run = await bench(["u1", "--seconds", "2", "--warm-up", "0", "--no-floor", "--addr", address]);
       assert.equal(run.code, 0, run.stderr);
       assert.match(run.stdout, /^throughput +[\d,]+ jobs\/s$/m);
       assert.match(run.stdout, /^enqueue latency +p50 /m);
@@ -87,7 +91,11 @@ describe("capstan bench", () => {
 
   it("refuses what it cannot use", async () => {
     const refusals: [string[], RegExp][] = [
-      [["e2"], /e1, l1, u1, p1, p2/],
+      [["e2"], /e1, l1, u1, p1, p2, b1, b2/],
+      [["b2", "--addr", "127.0.0.1:1"], /no --addr/],
+      [["b1", "--jobs", "0"], /from 1 to/],
+      [["long", "years"], /jobs, groups/],
+      [["matrix", "no-such", "--results", scratch], /no comparison begins with no-such/],
       [["e1", "--seconds", "0"], /at least 0.1/],
       [["e1", "--dir", join(scratch, "missing")], /directory that exists/],
       [["e1", "--addr", "127.0.0.1:1", "--", "--workers", "2"], /--addr/],

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as capnp from "capnp-ts";
 import { frameBytes, readAnswer, response } from "../../bench/answers.js";
-import { ackFrame, enqueueFrame, fetchFrame, finishFrame } from "../../bench/frames.js";
+import { ackFrame, enqueueFrame, fetchFrame, finishFrame, writeGroup } from "../../bench/frames.js";
 import { Histogram } from "../../bench/histogram.js";
 import type { QueueCounts } from "../../bench/question.js";
 import { isQuestionId, questions } from "../../bench/questions.js";
@@ -90,8 +90,15 @@ function farAway(frame: Buffer): Buffer {
 describe("the frames of a load", () => {
   it("carry the queue and every payload of an enqueue, and say where payloads lie", () => {
     const payloads = [Buffer.from("one"), Buffer.alloc(256, 7), Buffer.alloc(0)];
-    const { frame, payloadsAt } = enqueueFrame(target, "mail", payloads);
+    const { frame, payloadsAt, groupsAt } = enqueueFrame(target, "mail", payloads, true);
+    groupsAt.forEach((at, index) => {
+      writeGroup(frame, at, 41 + index);
+    });
     const request = requestOf(frame, EnqueueRequest);
+    assert.deepEqual(
+      request.getJobs().map((job) => job.getGroup()),
+      ["0000041", "0000042", "0000043"],
+    );
     assert.equal(request.getQueue(), "mail");
     assert.deepEqual(
       request.getJobs().map((job) => Buffer.from(job.getPayload().toUint8Array())),
@@ -198,6 +205,15 @@ describe("counting back", () => {
   it("notices what was left behind", () => {
     const totals = { enqueued: 10, acked: 10 };
     const counts = { ...empty, ackedTotal: 10 };
+    assert.notDeepEqual(
+      questions.l1.differences({ enqueued: 10, acked: 11 }, { ...empty, ackedTotal: 11, ready: -1 }),
+      [],
+    );
+    assert.deepEqual(
+      questions.l1.differences({ enqueued: 10, acked: 11 }, { ...empty, ackedTotal: 11, ready: -1 }, 5),
+      [],
+      "what lay there before may be taken",
+    );
     assert.notDeepEqual(questions.l1.differences(totals, { ...counts, leased: 1 }), []);
     assert.notDeepEqual(questions.l1.differences({ ...totals, acked: 9 }, { ...counts, ackedTotal: 9 }), []);
   });
