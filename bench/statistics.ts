@@ -1,4 +1,5 @@
-// Medians and spreads of a few runs. Owns nothing; pure. Called by whatever puts several runs together.
+// Medians and spreads of a few runs. Owns nothing, and is pure: a figure without a run behind it is refused, never made
+// up. Called by whatever puts several runs together.
 
 /** Of an even count the mean of the two in the middle. Throws for none: a figure without a run is no figure. */
 export function median(values: readonly number[]): number {
