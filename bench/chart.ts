@@ -31,7 +31,7 @@ const colors = ["#1f6f8b", "#c8553d", "#6a994e", "#8338ec", "#b08900", "#444444"
 export function lineChart(title: string, xTitle: string, panels: readonly Panel[]): string {
   const xs = panels.flatMap((panel) => panel.series.flatMap((series) => series.points.map(([x]) => x)));
   const x = scaleLinear()
-    .domain([Math.min(0, ...xs), Math.max(1, ...xs)])
+    .domain([Math.min(0, ...xs), Math.max(Number.EPSILON, ...xs)])
     .range([margin.left, width - margin.right]);
   const height = margin.top + panels.length * (panelHeight + gap) + margin.bottom;
   const parts = panels.map((panel, index) => panelOf(panel, x, margin.top + index * (panelHeight + gap) + gap / 2));

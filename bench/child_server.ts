@@ -8,7 +8,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 export const capstan = fileURLToPath(new URL("../../scripts/capstan.mjs", import.meta.url));
-const startMsMax = 60_000;
+/** On a machine that is busy with other things a start takes long, and is a figure all the same. */
+const startMsMax = 180_000;
 const stopMsMax = 60_000;
 const outputCharactersMax = 16_384;
 /** Without settings of the one who measures: only the flags of a run count, and they are in its result. */

@@ -103,8 +103,10 @@ class Server {
 
   constructor(words) {
     const env = { ...process.env, NO_INSIGHT: "1" };
-    // A group of its own: a profiler and its server get the signal together.
-    this.#child = spawn(process.execPath, words, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    // A group of its own: a profiler and its server get the signal together. Node's traces go to the working directory.
+    const options = { cwd: output, env, stdio: ["ignore", "pipe", "pipe"], detached: true };
+    this.#child = spawn(process.execPath, words, options);
+    process.once("exit", () => this.#kill());
     const log = createWriteStream(join(output, "server.log"));
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => {
@@ -137,10 +139,18 @@ class Server {
   }
 
   async stop() {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-this.#child.pid, "SIGINT");
-    const late = setTimeout(() => process.kill(-this.#child.pid, "SIGKILL"), stopMsMax);
+    if (this.#isRunning()) process.kill(-this.#child.pid, "SIGINT");
+    const late = setTimeout(() => this.#kill(), stopMsMax);
     await this.#exited;
     clearTimeout(late);
+  }
+
+  #isRunning() {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  #kill() {
+    if (this.#isRunning()) process.kill(-this.#child.pid, "SIGKILL");
   }
 }
 
@@ -148,6 +158,7 @@ function say(line) {
   process.stderr.write(`${line}\n`);
 }
 
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 try {
   await main();
 } catch (error) {
