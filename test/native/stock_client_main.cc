@@ -3,6 +3,7 @@
 //
 //   stock_client --list                    prints the names of the scenarios
 //   stock_client ADDRESS [SCENARIO...]     runs these, or all; the server should hold nothing in queue `default`
+//                                          packed:HOST:PORT goes through a bridge that packs
 #include <cstdio>
 #include <cstring>
 
