@@ -50,9 +50,9 @@ async function main() {
   must("bootstrap", spawnSync(process.execPath, ["scripts/bootstrap.mjs", "--for", "test"], { stdio: "inherit" }));
   const tree = mkdtempSync(join(tmpdir(), "capstan-mutants-"));
   const end = () => rmSync(tree, { recursive: true, force: true });
-  process.once("SIGINT", () => process.exit(130));
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
   process.once("exit", end);
-  copyTree(tree);
+  copyTree(tree, new Set(chosen.map((fault) => kindOf(fault.test))));
   proveTests(tree, chosen);
   const outcomes = chosen.map((fault) => judge(tree, fault));
   report(outcomes);
@@ -74,16 +74,19 @@ function plantedText(tree, { name, file, find, replace }) {
 }
 
 // Sources with the times they have, and what was built of them, so that make sees nothing to do.
-function copyTree(tree) {
+function copyTree(tree, kinds) {
   const list = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], { encoding: "utf8" });
   const files = list.stdout.split("\0").filter((path) => path !== "" && existsSync(path));
   must("copying", spawnSync("cp", ["-a", "--parents", "-t", tree, ...files], { stdio: "inherit" }));
   const options = { recursive: true, preserveTimestamps: true, verbatimSymlinks: true };
   for (const path of ["dist", "src/generated"]) cpSync(path, join(tree, path), options);
   mkdirSync(join(tree, "build"));
+  const isNative = kinds.has("gtest") || kinds.has("corpus") || kinds.has("sim");
   const others = new Set(["fuzz", "asan", "tsan", "bootstrap.lock"]);
   for (const name of readdirSync("build")) {
-    if (!others.has(name)) must("copying", spawnSync("cp", ["-a", join("build", name), join(tree, "build", name)]));
+    // The addon's make links the core where it was built; only tests of the core build it here.
+    const isWanted = name === "cargo" ? kinds.has("cargo") : isNative && !others.has(name);
+    if (isWanted) must("copying", spawnSync("cp", ["-a", join("build", name), join(tree, "build", name)]));
   }
   symlinkSync(join(root, "node_modules"), join(tree, "node_modules"));
 }

@@ -167,13 +167,15 @@ void applySeeds(const std::string& corpus) {
     }
     CAPSTAN_ASSERT(false, std::string(name));
   };
-  for (const SeedMessage& message : messages) {
+  // Few, since each makes two databases.
+  for (const auto* last :
+       {"fail", "exchange", "delete_jobs", "set_queue", "delete_queue", "queueber_remove", "close_session"}) {
     Output out;
     for (const auto* name : {"open_session", "enqueue", "fetch"}) add(out, name);
-    add(out, message.name);
+    add(out, last);
     out.byte(27).number<uint32_t>(2000).number<int32_t>(-500).byte(26).byte(50);
     add(out, "fetch");
-    folder.write(message.name, out.bytes);
+    folder.write(last, out.bytes);
   }
   Output life;
   for (const auto* name : {"set_queue", "open_session", "enqueue_once", "enqueue_once", "fetch", "fail"})
