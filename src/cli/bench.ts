@@ -138,6 +138,7 @@ function recordCommand(exit: Exit): Command {
   return kept(new Command("record"), { seconds: 20, rounds: 5 })
     .description("run questions several times, keep their raw results and print the medians")
     .argument("[questions...]", `of ${benchIds.join(", ")}; all of them without`, eachOf(benchId), [])
+    .addHelpText("after", "\nExamples:\n  capstan bench record\n  capstan bench record e1 l1 --rounds 3 --seconds 5")
     .option("--floor <seconds>", "of each loop of the floor", within(0.1, 60), 1)
     .option("--jobs <number>", "queued before b1 and b2 measure", count(1, jobsMax), queuedJobsDefault)
     .action(async (benches: string[], flags: KeptFlags) => {
@@ -150,6 +151,7 @@ function matrixCommand(exit: Exit): Command {
   return kept(new Command("matrix"), { seconds: 10, rounds: 3 })
     .description("compare settings with their alternatives in turn, A B A B, and keep the raw results")
     .argument("[comparisons...]", "names, or their beginnings; all of them without", [])
+    .addHelpText("after", "\nExamples:\n  capstan bench matrix\n  capstan bench matrix coalescing sync --rounds 5")
     .action(async (comparisons: string[], flags: KeptFlags) => {
       exit(await inProgram((bench) => bench.runMatrix(comparisons, keptOptions(flags))));
     });
@@ -158,6 +160,7 @@ function matrixCommand(exit: Exit): Command {
 function longCommand(exit: Exit): Command {
   return new Command("long")
     .description("ten million jobs through one queue, or through 100,000 groups of one; plots latency and disk")
+    .addHelpText("after", "\nExamples:\n  capstan bench long jobs\n  capstan bench long groups --jobs 1000000")
     .argument("<what>", "jobs or groups", oneOf(["jobs", "groups"]))
     .argument("[flags...]", "flags of the server, behind --")
     .option("--jobs <number>", "jobs that go through: 10,000,000, or with groups 5,000,000", count(1, jobsMax))
@@ -172,6 +175,7 @@ function longCommand(exit: Exit): Command {
 function baselineCommand(exit: Exit): Command {
   return kept(new Command("baseline"), { seconds: 10, rounds: 3 })
     .description("the same writes through the npm package rocksdb and through the addon, in one event loop")
+    .addHelpText("after", "\nExamples:\n  npm run bench:baseline:install\n  capstan bench baseline --seconds 5")
     .action(async (flags: KeptFlags) => {
       exit(await inProgram((bench) => bench.runBaseline(keptOptions(flags))));
     });
