@@ -65,7 +65,7 @@ export class AddonTarget implements Target {
     const address = native.listen(0, `unix:${directory}.socket`, writers, writers);
     for (let number = 0; number < writers; number++) {
       const { socket, descriptor } = await target.accepted(address);
-      const connection = native.connectionOpen(target.worker);
+      const connection = native.connectionOpen(target.worker, false);
       const { capability } = await target.ask(connection, bootstrapFrame(0));
       const { frame } = enqueueFrame({ question: 1, capability }, queue, incompressible(batchJobs, payloadBytes));
       const finish = finishFrame(1);

@@ -46,4 +46,6 @@ void endProcess(const char* file, int line, const std::string& what) {
   std::abort();
 }
 
+void endForDamage(const std::string& what) { endProcess("", 0, what); }
+
 }  // namespace capstan

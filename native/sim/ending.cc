@@ -1,4 +1,4 @@
-// `endProcess` of base/check.h for this program: the linker takes this one, since base/ is a library. Owns the flag
+// The ends of base/check.h for this program: the linker takes these, since base/ is a library. Owns the flag
 // whether an end can be caught. Called by the assertions of the code under test.
 #include "sim/ending.h"
 
@@ -24,6 +24,8 @@ void endProcess(const char* file, int line, const std::string& what) {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, shown.data(), shown.size());
   std::abort();
 }
+
+void endForDamage(const std::string& what) { endProcess("the state", 0, what); }
 
 namespace sim {
 

@@ -149,7 +149,7 @@ describe("the apply loop", () => {
     loop.entryDone(native.lastTicket);
     assert.ok(native.parked.has(101));
     native.wakesEarly.push(101);
-    loop.addWrite(1, 1, 1);
+    loop.addWrite(1, 1, 1, source);
     loop.flush();
     assert.deepEqual(native.entries, [[101], [1, 101]]);
     loop.entryDone(native.lastTicket);
