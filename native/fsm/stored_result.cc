@@ -36,7 +36,8 @@ CommandResult readResult(RowReader& reader, int level) {
   const uint32_t parts = reader.count(4);
   CAPSTAN_ASSERT(parts == 0 || level == 0, parts);
   for (uint32_t at = 0; at < parts; ++at) {
-    RowReader part(reader.text());
+    const std::string bytes = reader.text();
+    RowReader part(bytes);
     result.parts.push_back(readResult(part, level + 1));
   }
   return result;

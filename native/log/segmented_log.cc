@@ -384,6 +384,7 @@ Result<void> SegmentedLog::recoverRecords(Segment& segment, bool isLast) {
       return inOrder;
     });
     if (!adds || !inOrder) return damage(segment.path, offset, "a record's entries do not follow the log");
+    if (head.syncedBytes > offset) return damage(segment.path, offset, "a record calls synced what came after it");
     takeRecord(segment, offset, record);
     segment.provenBytes = head.syncedBytes;
     segment.lastIndexMax = std::max(segment.lastIndexMax, last);

@@ -310,7 +310,9 @@ void Model::grantOne(const GrantedJob& granted, const CommandResult& result) {
   failure.expect(!job.isQueueDeleted && !paused.contains(job.queue), "pausedNotDelivered",
                  at(name + " of a paused or deleted queue was granted"));
   failure.expect(!job.isDead, "deadNotDelivered", at(name + " is dead and was granted"));
-  failure.expect(nowMs >= job.dueElapsedMs && wallMax >= job.dueWallMs, "notBeforeDue", at(name + " is not due"));
+  failure.expect(nowMs >= job.dueElapsedMs && wallMax >= job.dueWallMs, "notBeforeDue",
+                 at(name + " is due at " + std::to_string(job.dueElapsedMs) + " ms of " + std::to_string(nowMs) +
+                    " and at wall clock " + std::to_string(job.dueWallMs) + " of " + std::to_string(wallMax)));
   if (!job.lease.isZero()) {
     const ModelLease& before = leases[job.lease];
     failure.expect(nowMs >= before.deadlineMs, "oneLiveLease", at(name + " was granted while a lease of it lives"));
@@ -499,6 +501,8 @@ void Model::changeDead(schema::DeadRequest::Reader request, const CommandResult&
   const std::string name = textOf(request.getQueue());
   const auto change = [&](ModelJob& job, bool isSure) {
     if (redrives) {
+      // What waits for its back-off is not dead, and goes on waiting.
+      if (job.isDead || job.attemptsMax > 0 || mayBeOver(job)) job.dueElapsedMs = 0;
       job.attemptsMin = 0;
       job.isDead = false;
       job.mayBeRedriven = !isSure;

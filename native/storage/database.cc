@@ -231,7 +231,9 @@ void Database::flush(bool force, bool wait) {
   check(status);
 }
 
+// After an error RocksDB begins no flush any more; the next write tells of it.
 bool Database::isFlushing() const {
+  if (property(Family::meta, rocksdb::DB::Properties::kBackgroundErrors) != 0) return false;
   return property(Family::meta, rocksdb::DB::Properties::kNumRunningFlushes) != 0 ||
          property(Family::meta, rocksdb::DB::Properties::kMemTableFlushPending) != 0;
 }
