@@ -1,6 +1,6 @@
 // The load that asks for more memory than a server has: clients that ask and never read, clients with large requests,
 // and beside them one that only wants to be served. Owns its clients and counts what they were answered; never the
-// server. Used by test/e2e/memory_budget.test.ts and by test/fault/memory_long.ts.
+// server. Used by test/e2e/memory_budget.test.ts and by test/faults/memory_long.ts.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

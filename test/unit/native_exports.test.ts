@@ -53,6 +53,7 @@ const sound: Readonly<Record<string, unknown>> = {
   shard: 0,
   handles: new Uint32Array(4),
   count: 4,
+  woken: new Uint32Array(4),
   handle: 1,
   code: 3,
   retryAfterMs: 0,
