@@ -18,7 +18,7 @@ interface FixedBound {
 /** Queues and tables in memory whose bound follows from settings or is fixed in the code. */
 const fixedBounds: readonly FixedBound[] = [
   {
-    what: "Request and reply bytes of a node: connections (8 KiB each), frames, half-received frames, reserved and unsent replies",
+    what: "Request and reply bytes of a node: frames, half-received frames, reserved and unsent replies",
     bound:
       "three quarters of what `memoryBytesMax` leaves after caches, slabs, 32 MiB a worker and 64 MiB for the process",
     whenReached:

@@ -50,9 +50,6 @@ const closeGraceMs = 2000;
 const partialShareMax = 0.5;
 const readShareMax = 0.95;
 
-/** What a connection without a request takes: the socket here and in libuv, its tables in the addon. Measured: 6.8 KiB. */
-export const connectionBytes = 8 * KiB;
-
 /** How long a client may take nothing while memory is short: what it does not take, others need. */
 const deafShortMs = 2000;
 
@@ -91,7 +88,6 @@ export class Connections implements ConnectionEvents {
     if (isPacked) connection.pack = (replies) => native.packReplies(worker, slot, replies);
     connection.socket.setKeepAlive(true, keepAliveMs);
     this.bySlot.set(slot, connection);
-    this.options.budget.take(connectionBytes);
     if (this.stopping) this.finish(connection);
   }
 
@@ -170,7 +166,7 @@ export class Connections implements ConnectionEvents {
     this.watched.delete(connection);
     this.waiting.delete(connection);
     this.bySlot.delete(connection.slot);
-    budget.give(connectionBytes + connection.partialBytes + connection.unsentBytes);
+    budget.give(connection.partialBytes + connection.unsentBytes);
     this.finished(connection);
     native.connectionClose(worker, connection.slot);
     // The calls it leaves behind are told by events.

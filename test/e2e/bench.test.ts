@@ -97,7 +97,7 @@ describe("capstan bench", () => {
       [["long", "years"], /jobs, groups/],
       [["matrix", "no-such", "--results", scratch], /no comparison begins with no-such/],
       [["e1", "--seconds", "0"], /at least 0.1/],
-      [["e1", "--dir", join(scratch, "missing")], /directory that exists/],
+      [["e1", "--dir", join(scratch, "missing")], /There is no such directory: mkdir -p/],
       [["e1", "--addr", "127.0.0.1:1", "--", "--workers", "2"], /--addr/],
     ];
     for (const [words, pattern] of refusals) {

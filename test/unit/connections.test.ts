@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type OnReadOpts, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { Connections, type ConnectionsOptions, connectionBytes } from "../../src/rpc/connections.js";
+import { Connections, type ConnectionsOptions } from "../../src/rpc/connections.js";
 import { SlabPool } from "../../src/rpc/slab_pool.js";
 import { ApplyLoop } from "../../src/server/apply_loop.js";
 import { Fetches } from "../../src/server/fetches.js";
@@ -62,11 +62,6 @@ function make(change: Partial<ConnectionsOptions> = {}, budgetBytes = 64 * MiB):
     cut: (reason) => cuts.push(reason),
     ...change,
   });
-}
-
-/** What is counted beside the connections themselves. */
-function held(): number {
-  return budget.usedBytes - native.openConnections.size * connectionBytes;
 }
 
 /** A connection: its slot and the client's end. */
@@ -223,7 +218,7 @@ describe("connections", () => {
       if (native.writable.get(slot) !== false) reply(slot, 60 * KiB);
       return native.writable.get(slot) === false;
     }, "the addon is told to stop");
-    assert.ok(held() >= 256 * KiB, "unsent bytes count");
+    assert.ok(budget.usedBytes >= 256 * KiB, "unsent bytes count");
     assert.ok(slabs.inUse <= 1, "a slow socket holds one slab at most, the rest are copies");
     clock.advance(29_999);
     connections.sweep();
@@ -232,7 +227,7 @@ describe("connections", () => {
     connections.sweep();
     assert.deepEqual(cuts, ["deaf"]);
     await until(() => native.openConnections.size === 0, "the addon hears of the end");
-    assert.equal(held(), 0);
+    assert.equal(budget.usedBytes, 0);
     await until(() => slabs.inUse === 0, "its slab is back");
   });
 
@@ -249,7 +244,7 @@ describe("connections", () => {
     budget.take(33 * MiB);
     connections.sweep();
     assert.deepEqual(cuts, ["deaf"]);
-    await until(() => held() === 33 * MiB, "what it held is back");
+    await until(() => budget.usedBytes === 33 * MiB, "what it held is back");
   });
 
   it("make replies again once the client has caught up", async () => {
@@ -266,7 +261,7 @@ describe("connections", () => {
     }, "the addon is told to go on");
     await until(() => {
       connections.sweep();
-      return held() === 0;
+      return budget.usedBytes === 0;
     }, "nothing is left unsent");
   });
 
@@ -286,14 +281,14 @@ describe("connections", () => {
     const { client } = await open();
     native.bufferedBytes = 100;
     await say(client, [], 100);
-    assert.equal(held(), 100);
+    assert.equal(budget.usedBytes, 100);
     clock.advance(29_999);
     connections.sweep();
     assert.deepEqual(cuts, []);
     // More of the same frame came: half a second more is allowed.
     native.bufferedBytes = 16 * KiB;
     await say(client, [], 16 * KiB - 100);
-    await until(() => held() === 16 * KiB, "all of it came");
+    await until(() => budget.usedBytes === 16 * KiB, "all of it came");
     clock.advance(2);
     connections.sweep();
     assert.deepEqual(cuts, []);
@@ -301,7 +296,7 @@ describe("connections", () => {
     connections.sweep();
     assert.deepEqual(cuts, ["halfFrame"]);
     await until(() => connections.count === 0, "it is gone");
-    assert.equal(held(), 0);
+    assert.equal(budget.usedBytes, 0);
   });
 
   it("begin the time anew with the next frame", async () => {
@@ -319,7 +314,7 @@ describe("connections", () => {
     clock.advance(60_000);
     connections.sweep();
     assert.deepEqual(cuts, []);
-    assert.equal(held(), 0);
+    assert.equal(budget.usedBytes, 0);
   });
 
   it("wait with half a frame while memory is short", async () => {
@@ -354,7 +349,7 @@ describe("connections", () => {
     first.client.write("the end");
     await until(() => native.chunks.length === chunks + 3, "each is read when the one before has ended");
     assert.deepEqual(native.chunks.slice(chunks).map(String), ["the end", "waits", "waits"]);
-    assert.equal(held(), 30 * grainBytes);
+    assert.equal(budget.usedBytes, 30 * grainBytes);
   });
 
   it("let the next go on when the one whose frame may end sends nothing", async () => {
@@ -387,7 +382,7 @@ describe("connections", () => {
     await until(() => native.chunks.length > chunks, "whole requests are read again");
     await until(() => connections.count === 2, "it is gone");
     assert.deepEqual(cuts, ["memory"]);
-    assert.equal(budget.usedBytes, 30 * grainBytes + 2 * connectionBytes);
+    assert.equal(budget.usedBytes, 30 * grainBytes);
   });
 
   it("hold no further half-received frame when no memory is left", async () => {
@@ -399,7 +394,7 @@ describe("connections", () => {
     await say(second.client, [], 10);
     await until(() => connections.count === 1, "it is cut at once");
     assert.deepEqual(cuts, ["memory"]);
-    assert.equal(budget.usedBytes, 40 * grainBytes + connectionBytes, "the first may go on");
+    assert.equal(budget.usedBytes, 40 * grainBytes, "the first may go on");
   });
 
   it("end after what was written when the addon gives them up, and read nothing more", async () => {
