@@ -9,7 +9,8 @@ test("a power cut loses nothing that was answered", async () => {
   const { violations, checked, cut } = await crashRounds({ kind: "power", rounds: 5, seed: 2 });
   assert.deepEqual(violations, []);
   assert.ok(checked.jobsOk > 100 && checked.firstDeliveries > 100, JSON.stringify(checked));
-  for (const part of ["filesCut", "pagesLost", "pagesKept", "namesUndone"] as const) {
+  // Whether a torn cut of five keeps a page is chance; that it can is what faulty_disk.test.ts shows.
+  for (const part of ["filesCut", "pagesLost", "namesUndone"] as const) {
     assert.ok(cut[part] > 0, `the cuts took nothing: ${JSON.stringify(cut)}`);
   }
 });
