@@ -2,11 +2,12 @@
 // once, none lost, within the memory budget. Owns the server and its directory, which are removed at the end.
 
 import assert from "node:assert/strict";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { after, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { CapstanClient } from "../../src/client/index.js";
+import { memoryOf } from "../support/process_memory.js";
 import { ServerProcess, temporaryDirectory } from "../support/server_process.js";
 
 const jobCount = 1_000_000;
@@ -28,11 +29,6 @@ after(async () => {
 async function start(): Promise<CapstanClient> {
   server = new ServerProcess({ dataDir, flags: ["--memory-bytes-max", String(memoryBytesMax)] });
   return new CapstanClient({ addresses: [await server.ready()], requestTimeoutMs: 120_000 });
-}
-
-function peakBytes(): number {
-  const status = readFileSync(`/proc/${server?.pid}/status`, "utf8");
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? assert.fail(status)) * 1024;
 }
 
 /** Runs `turn` on several lanes until each says that it is done. */
@@ -101,7 +97,7 @@ test("a million leases that fall due are all delivered again after a kill", asyn
     { ready: info.ready, leased: info.leased, dead: info.dead, acked: info.ackedTotal, expired: info.expiredTotal },
     { ready: 0, leased: 0, dead: 0, acked: jobCount, expired: jobCount },
   );
-  const peak = peakBytes();
+  const peak = memoryOf(server?.pid ?? assert.fail("no server runs")).peakBytes;
   assert.ok(peak <= memoryBytesMax + outsideBytes, `peak of ${Math.round(peak / MiB)} MiB`);
   await client.close();
   await server?.stop();

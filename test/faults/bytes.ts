@@ -1,24 +1,18 @@
 // Bytes that lie, break the protocol, or are nothing at all, sent to a server by sockets of their own, while a client that
-// behaves is served. Owns the server; the list of lies is lies.ts. Called by the test of hostile bytes and by the long run.
+// behaves is served. The list of lies is lies.ts; the server is beside.ts's. Called by the test of hostile bytes and by the long run.
 
 import assert from "node:assert/strict";
 import * as rpc from "capnp-ts/src/std/rpc.capnp.js";
 import { ErrorCode } from "../../src/generated/error_codes.js";
-import { ServerProcess } from "../support/server_process.js";
+import { SeededRandom } from "../support/seeded_random.js";
+import { type BesideFigures, beside } from "./beside.js";
 import { honestFrames, type Lie, lies } from "./lies.js";
-import { Random } from "./random.js";
 import { bootstrapFrame, RawPeer, statusOf } from "./raw_peer.js";
-import { memoryOf, SteadyClient, type SteadyFigures } from "./steady_client.js";
 
-const MiB = 1 << 20;
-const memoryBytesMax = 256 * MiB;
-const outsideBytes = 192 * MiB;
-
-export interface BytesFigures extends SteadyFigures {
+export interface BytesFigures extends BesideFigures {
   readonly lies: number;
   readonly damaged: number;
   readonly random: number;
-  readonly peakMiB: number;
 }
 
 export interface BytesOptions {
@@ -32,13 +26,8 @@ export interface BytesOptions {
 }
 
 export async function runBytes(options: BytesOptions): Promise<BytesFigures> {
-  const flags = ["--memory-bytes-max", String(memoryBytesMax), "--frame-timeout-ms", "1s"];
-  const server = new ServerProcess({ flags });
-  let steady: SteadyClient | undefined;
-  try {
-    const address = await server.ready();
-    steady = new SteadyClient(address);
-    const random = new Random(options.seed);
+  const random = new SeededRandom(options.seed);
+  const figures = await beside(["--frame-timeout-ms", "1s"], async ({ address, steady }) => {
     for (let round = 0; round < options.rounds; round++) {
       const told = await Promise.allSettled(lies.map((lie) => tell(address, lie)));
       const wrong = told.flatMap((one) => (one.status === "rejected" ? [String(one.reason)] : []));
@@ -47,21 +36,8 @@ export async function runBytes(options: BytesOptions): Promise<BytesFigures> {
     await inGroups(options.damaged, () => sendAndLeave(address, damagedFrames(random)));
     await inGroups(options.random, () => sendAndLeave(address, randomBytes(random)));
     await steady.more(20);
-    const figures = await steady.stop();
-    const { peakBytes } = memoryOf(server.pid);
-    assert.ok(peakBytes <= memoryBytesMax + outsideBytes, `a peak of ${Math.round(peakBytes / MiB)} MiB`);
-    await server.stop();
-    return {
-      ...figures,
-      lies: options.rounds * lies.length,
-      damaged: options.damaged,
-      random: options.random,
-      peakMiB: Math.round(peakBytes / MiB),
-    };
-  } finally {
-    steady?.kill();
-    await server.dispose();
-  }
+  });
+  return { ...figures, lies: options.rounds * lies.length, damaged: options.damaged, random: options.random };
 }
 
 /** One lie on a connection of its own, and how the server must answer it. */
@@ -122,7 +98,7 @@ async function sendAndLeave(address: string, bytes: Buffer): Promise<void> {
   await peer.until(() => peer.isClosed);
 }
 
-function damagedFrames(random: Random): Buffer {
+function damagedFrames(random: SeededRandom): Buffer {
   const bytes = Buffer.concat(honestFrames);
   for (let flips = random.below(4); flips >= 0; flips--) {
     const at = random.below(bytes.length);
@@ -132,7 +108,7 @@ function damagedFrames(random: Random): Buffer {
 }
 
 /** Half of it behind a segment table that fits, so that it is read as a message. */
-function randomBytes(random: Random): Buffer {
+function randomBytes(random: SeededRandom): Buffer {
   const bytes = random.bytes(8 * (1 + random.below(512)));
   if (random.below(2) === 0) {
     bytes.writeUInt32LE(0, 0);

@@ -8,63 +8,25 @@ import { readdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { CapstanClient } from "../../src/client/index.js";
 import { FetchRequest, GetJobRequest } from "../../src/generated/capstan.capnp.js";
+import { MiB } from "../../src/units.js";
 import { callFrame, setData } from "../support/rpc_server.js";
-import { ServerProcess } from "../support/server_process.js";
+import { type Beside, type BesideFigures, beside } from "./beside.js";
 import { Crowd, type Manner } from "./crowd.js";
 import { bootstrapFrame, claimOf, RawPeer } from "./raw_peer.js";
-import { memoryOf, SteadyClient, type SteadyFigures } from "./steady_client.js";
 
-const MiB = 1 << 20;
 const target = { question: 0 };
 
-export interface CrowdFigures extends SteadyFigures {
+export interface CrowdFigures extends BesideFigures {
   readonly connections: number;
-  readonly peakMiB: number;
-  /** Above what the server had before. */
-  readonly grownMiB: number;
 }
 
-interface Beside {
-  readonly server: ServerProcess;
-  readonly address: string;
-  readonly steady: SteadyClient;
-}
-
-/** The budget, and what Node, code, stacks and the allocator need beside it. */
-const memoryBytesMax = 256 * MiB;
-const outsideBytes = 192 * MiB;
-
-/** Runs `attack` beside a client that behaves; afterwards the server must still serve and stop in order. */
-async function beside(
+/** One worker, and the connections that the attack takes. */
+async function crowdBeside(
   flags: readonly string[],
   connections: number,
   attack: (beside: Beside) => Promise<void>,
 ): Promise<CrowdFigures> {
-  const server = new ServerProcess({
-    flags: ["--memory-bytes-max", String(memoryBytesMax), "--workers", "1", ...flags],
-  });
-  let steady: SteadyClient | undefined;
-  try {
-    const address = await server.ready();
-    steady = new SteadyClient(address);
-    await steady.more(50);
-    const before = memoryOf(server.pid).residentBytes;
-    await attack({ server, address, steady });
-    await steady.more(50);
-    const figures = await steady.stop();
-    const { peakBytes } = memoryOf(server.pid);
-    assert.ok(peakBytes <= memoryBytesMax + outsideBytes, `a peak of ${Math.round(peakBytes / MiB)} MiB`);
-    await server.stop();
-    return {
-      ...figures,
-      connections,
-      peakMiB: Math.round(peakBytes / MiB),
-      grownMiB: Math.round((peakBytes - before) / MiB),
-    };
-  } finally {
-    steady?.kill();
-    await server.dispose();
-  }
+  return { ...(await beside(["--workers", "1", ...flags], attack)), connections };
 }
 
 async function withCrowd(
@@ -83,7 +45,7 @@ async function withCrowd(
 
 /** Tables of 512 segments whose last words never come: closed when their time is over. */
 export function halfOpen(connections: number): Promise<CrowdFigures> {
-  return beside(["--frame-timeout-ms", "2s"], connections, async ({ server, address, steady }) => {
+  return crowdBeside(["--frame-timeout-ms", "2s"], connections, async ({ server, address, steady }) => {
     await withCrowd(address, connections, "half", async (crowd) => {
       await crowd.until(({ open, closed }) => open + closed === connections);
       await steady.more(20);
@@ -97,7 +59,7 @@ export function halfOpen(connections: number): Promise<CrowdFigures> {
 /** Frames that claim 16 MiB, of which a part comes and no more: together more than the memory there is. Who sent so much
  *  has minutes for the rest, so they are not waited for: the server holds what it can, and does not read the rest. */
 export function halfFrames(connections: number, bytesEach: number): Promise<CrowdFigures> {
-  return beside([], connections, async ({ address, steady }) => {
+  return crowdBeside([], connections, async ({ address, steady }) => {
     const peers = await opened(address, connections);
     for (const peer of peers) peer.send(claimOf((16 << 17) - 8), Buffer.alloc(bytesEach));
     await steady.more(200);
@@ -108,7 +70,7 @@ export function halfFrames(connections: number, bytesEach: number): Promise<Crow
 
 /** Questions that are answered and never finished, until the server has had enough of it. */
 export function neverFinished(connections: number): Promise<CrowdFigures> {
-  return beside([], connections, async ({ address, steady }) => {
+  return crowdBeside([], connections, async ({ address, steady }) => {
     const peers = await opened(address, connections);
     for (const peer of peers) peer.send(bootstrapFrame(0));
     const chunks: Buffer[] = [];
@@ -123,7 +85,7 @@ export function neverFinished(connections: number): Promise<CrowdFigures> {
 
 /** Calls that wait for jobs that never come: no more of them are read than may be outstanding. */
 export function neverAnswered(connections: number): Promise<CrowdFigures> {
-  return beside([], connections, async ({ server, address, steady }) => {
+  return crowdBeside([], connections, async ({ server, address, steady }) => {
     const peers = await opened(address, connections);
     for (const peer of peers) {
       const calls = [bootstrapFrame(0)];
@@ -140,7 +102,7 @@ export function neverAnswered(connections: number): Promise<CrowdFigures> {
 /** Replies of 1 MiB each, asked for and never read: closed as deaf, every one that has replies waiting. */
 export function deaf(connections: number): Promise<CrowdFigures> {
   const flags = ["--deaf-timeout-ms", "2s", "--unsent-bytes-max", "1MiB"];
-  return beside(flags, connections, async ({ server, address, steady }) => {
+  return crowdBeside(flags, connections, async ({ server, address, steady }) => {
     const client = new CapstanClient({ addresses: [address] });
     const id = await client.enqueue("large", { payload: Buffer.alloc(MiB, 7) });
     await client.close();
@@ -170,7 +132,7 @@ const deafAtOnce = 4;
 
 /** A right frame, a byte a second: closed when its time is over, though it never stops. */
 export function slowly(connections: number): Promise<CrowdFigures> {
-  return beside(["--frame-timeout-ms", "2s"], connections, async ({ address, steady }) => {
+  return crowdBeside(["--frame-timeout-ms", "2s"], connections, async ({ address, steady }) => {
     const peers = await opened(address, connections);
     const frame = waitingFetch(1);
     let at = 0;
@@ -190,7 +152,7 @@ export function slowly(connections: number): Promise<CrowdFigures> {
 
 /** Opened and closed as fast as it goes. */
 export function flood(connections: number): Promise<CrowdFigures> {
-  return beside([], connections, async ({ address, steady }) => {
+  return crowdBeside([], connections, async ({ address, steady }) => {
     await withCrowd(address, connections, "flood", (crowd) =>
       crowd.until(({ closed, failed }) => closed + failed === connections, 120_000),
     );
@@ -200,7 +162,7 @@ export function flood(connections: number): Promise<CrowdFigures> {
 
 /** Each asks for the bootstrap, and all stay. */
 export function atOnce(connections: number): Promise<CrowdFigures> {
-  return beside(["--connections-max", String(connections + 16)], connections, async ({ address, steady }) => {
+  return crowdBeside(["--connections-max", String(connections + 16)], connections, async ({ address, steady }) => {
     await withCrowd(address, connections, "greet", async (crowd) => {
       await crowd.until(({ answered }) => answered === connections, 120_000);
       assert.deepEqual(crowd.now, { open: connections, answered: connections, closed: 0, failed: 0 });
@@ -212,7 +174,7 @@ export function atOnce(connections: number): Promise<CrowdFigures> {
 
 /** The process may open no more files: closed at once, said once a second at most, and over when there is room again. */
 export function noFilesLeft(connections: number): Promise<CrowdFigures> {
-  return beside([], connections, async ({ server, address, steady }) => {
+  return crowdBeside([], connections, async ({ server, address, steady }) => {
     const before = limitOf(server.pid);
     setLimit(server.pid, limitFor(server.pid, 8));
     const startMs = performance.now();

@@ -13,9 +13,9 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync, statSync
 import { basename, join, relative } from "node:path";
 import { CapstanClient } from "../../src/client/index.js";
 import { exitCodes } from "../../src/errors.js";
+import { SeededRandom } from "../support/seeded_random.js";
 import { ServerProcess } from "../support/server_process.js";
 import { JobSet, type JobSetSize } from "./job_set.js";
-import { Random } from "./random.js";
 
 export interface FlipsOptions {
   readonly trials: number;
@@ -61,7 +61,7 @@ const answerMsMax = 60_000;
 const endMsMax = 60_000;
 
 export async function runFlips(options: FlipsOptions): Promise<FlipsFigures> {
-  const random = new Random(options.seed);
+  const random = new SeededRandom(options.seed);
   const sources = [
     await prepared(options, "stopped", "SIGTERM"),
     await prepared(options, "killed", "SIGKILL"),
@@ -205,7 +205,7 @@ function within<T>(promise: Promise<T>, milliseconds: number, what: string): Pro
 }
 
 /** Half of the time every file is as likely as another, else every byte is. */
-function flipOne(directory: string, random: Random): Flip {
+function flipOne(directory: string, random: SeededRandom): Flip {
   const files = filesBelow(directory).map((path) => ({ path, bytes: usedBytes(path) }));
   const candidates = files.filter(({ bytes }) => bytes > 0);
   const total = candidates.reduce((sum, { bytes }) => sum + bytes, 0);

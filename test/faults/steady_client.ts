@@ -1,11 +1,10 @@
 // A client that behaves, beside those that do not: it enqueues, fetches and acks one job after another, and fails the test
-// when any of that fails, is refused, or takes longer than it may. Also the memory of a process. Owns the client's process.
+// when any of that fails, is refused, or takes longer than it may. Owns the client's process.
 // Used by the tests of hostile clients.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { SteadyReport } from "./steady_main.js";
 
@@ -66,16 +65,4 @@ export class SteadyClient {
   private changed(): void {
     for (const watcher of this.watchers.splice(0)) watcher();
   }
-}
-
-export interface Memory {
-  readonly residentBytes: number;
-  readonly peakBytes: number;
-}
-
-export function memoryOf(pid: number): Memory {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const bytes = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? assert.fail(status)) * 1024;
-  return { residentBytes: bytes("VmRSS"), peakBytes: bytes("VmHWM") };
 }

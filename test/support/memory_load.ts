@@ -3,13 +3,13 @@
 // server. Used by test/e2e/memory_budget.test.ts and by test/faults/memory_long.ts.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 import { CapstanClient, CapstanError } from "../../src/client/index.js";
-import { KiB, MiB } from "../../src/units.js";
+import { MiB } from "../../src/units.js";
+import { memoryOf } from "./process_memory.js";
 
 /** What docs/limits.md states: how far the peak may lie above memoryBytesMax, whatever clients do. */
 export const outsideBytesMax = 96 * MiB;
@@ -50,13 +50,6 @@ const largeJobs = 14;
 const peekQueue = "memory-peek";
 const largeQueue = "memory-large";
 const smallQueue = "memory-backlog";
-
-export function memoryOf(pid: number): { peakBytes: number; residentBytes: number } {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const field = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? assert.fail(status)) * KiB;
-  return { peakBytes: field("VmHWM"), residentBytes: field("VmRSS") };
-}
 
 export async function runMemoryLoad(load: MemoryLoad): Promise<MemoryOutcome> {
   const client = new CapstanClient({ addresses: [load.address], ...patience });

@@ -19,7 +19,18 @@ export class SeededRandom {
 
   /** A whole number of `from` to `to`, both included. */
   between(from: number, to: number): number {
-    return from + Math.floor(this.next() * (to - from + 1));
+    return from + this.below(to - from + 1);
+  }
+
+  /** A whole number below `bound`. */
+  below(bound: number): number {
+    return Math.floor(this.next() * bound);
+  }
+
+  bytes(count: number): Buffer {
+    const made = Buffer.alloc(count);
+    for (let at = 0; at < count; at++) made[at] = this.below(256);
+    return made;
   }
 
   chance(share: number): boolean {
