@@ -2,20 +2,14 @@
 // of them. Owns the order; what a run is lies in run.ts. It never leaves a run out: one that fails ends the recording.
 // Called by main.ts.
 
+import type { KeptOptions } from "../src/cli/bench.js";
 import { medianTable } from "./median_table.js";
 import type { BenchId } from "./question.js";
 import { Recording, readRecording } from "./raw_results.js";
 import type { Result } from "./result.js";
 import { run } from "./run.js";
 
-export interface RecordOptions {
-  readonly seconds: number;
-  readonly warmUpSeconds: number;
-  readonly rounds: number;
-  readonly directory: string;
-  readonly floorSeconds: number;
-  readonly queuedJobs: number;
-  readonly results: string;
+export interface RecordOptions extends KeptOptions {
   readonly progress: (line: string) => void;
   readonly signal: AbortSignal;
 }

@@ -185,4 +185,9 @@ CommandResult refuse(schema::ErrorCode code, std::string message, std::string fi
   return result;
 }
 
+CommandResult refuseAtLimit(uint64_t count, const std::string& what, std::string field) {
+  return refuse(schema::ErrorCode::LIMIT_REACHED, "the limit of " + std::to_string(count) + " " + what + " is reached",
+                std::move(field));
+}
+
 }  // namespace capstan::fsm

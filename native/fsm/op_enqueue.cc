@@ -21,12 +21,6 @@ std::optional<std::pair<ClockKind, uint64_t>> dueOf(const Change& change, schema
   return std::pair{ClockKind::elapsed, change.nowMs() + job.getDelayMs()};
 }
 
-std::unique_ptr<Error> limit(const std::string& what, uint64_t count) {
-  return std::make_unique<Error>(Error{schema::ErrorCode::LIMIT_REACHED,
-                                       "the limit of " + std::to_string(count) + " " + what + " is reached", "queue",
-                                       0});
-}
-
 uint32_t knownGroup(const Queue* queue, std::string_view group) {
   if (queue == nullptr) return 0;
   const auto found = queue->groupNumbers.find(std::string(group));
@@ -56,7 +50,7 @@ std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, sch
   }
   if (queue == nullptr && plan.newQueues.insert(name).second) {
     if (state.queues.size() + plan.newQueues.size() > change.limits.queuesMax) {
-      return limit("queues", change.limits.queuesMax);
+      return refuseAtLimit(change.limits.queuesMax, "queues").error;
     }
   }
   uint32_t ungroupedLanes = 0;  // bit by priority
@@ -74,9 +68,10 @@ std::unique_ptr<Error> checkEnqueue(Change& change, std::string_view tenant, sch
     if (isNew) plan.newLanes.insert({{name, std::string(group)}, job.getPriority()});
   }
   if (state.groupCount + plan.newGroups.size() > change.limits.groupsMax) {
-    return limit("groups", change.limits.groupsMax);
+    return refuseAtLimit(change.limits.groupsMax, "groups").error;
   }
-  if (state.laneCount + plan.newLanes.size() > change.limits.lanesMax) return limit("lanes", change.limits.lanesMax);
+  if (state.laneCount + plan.newLanes.size() > change.limits.lanesMax)
+    return refuseAtLimit(change.limits.lanesMax, "lanes").error;
   return nullptr;
 }
 

@@ -69,11 +69,6 @@ std::vector<JobId> findDead(Change& change, const Queue& queue, capnp::List<capn
   return found;
 }
 
-CommandResult refuseLanes(const Change& change) {
-  return refuse(ErrorCode::LIMIT_REACHED,
-                "the limit of " + std::to_string(change.limits.lanesMax) + " lanes is reached", "queue");
-}
-
 bool hasLanesFor(Change& change, const std::vector<JobId>& jobs) {
   std::set<std::pair<uint8_t, uint32_t>> made;
   for (const JobId& id : jobs) {
@@ -89,7 +84,8 @@ CommandResult changeDeadIds(Change& change, Queue& queue, capnp::List<capnp::Dat
   if (jobs.empty() && !result.refused.empty()) {
     return refuse(ErrorCode::NOT_FOUND, "none of these jobs is dead in this queue", "ids");
   }
-  if (kind == OperationKind::redriveDead && !hasLanesFor(change, jobs)) return refuseLanes(change);
+  if (kind == OperationKind::redriveDead && !hasLanesFor(change, jobs))
+    return refuseAtLimit(change.limits.lanesMax, "lanes");
   OperationRow operation;
   operation.kind = kind;
   operation.queue = queue.number;
@@ -107,7 +103,7 @@ CommandResult changeDead(Change& change, std::string_view tenant, schema::DeadRe
   if (queue->row.deleting) return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
   if (!request.getAll()) return changeDeadIds(change, *queue, request.getIds(), kind);
   if (kind == OperationKind::redriveDead && change.state.laneCount >= change.limits.lanesMax) {
-    return refuseLanes(change);
+    return refuseAtLimit(change.limits.lanesMax, "lanes");
   }
   OperationRow operation;
   operation.kind = kind;

@@ -45,8 +45,7 @@ CommandResult setQueue(Change& change, std::string_view tenant, schema::SetQueue
     return refuse(ErrorCode::QUEUE_DELETING, "the queue is being deleted", "queue", 1000);
   }
   if (queue == nullptr && change.state.queues.size() >= change.limits.queuesMax) {
-    return refuse(ErrorCode::LIMIT_REACHED,
-                  "the limit of " + std::to_string(change.limits.queuesMax) + " queues is reached", "queue");
+    return refuseAtLimit(change.limits.queuesMax, "queues");
   }
   const codec::QueueDefaults& before = queue == nullptr ? change.defaults : queue->row.settings;
   const codec::QueueDefaults settings = changed(before, request.getSettings());

@@ -31,8 +31,7 @@ uint64_t sessionNumber(Change& change) {
 
 CommandResult openSession(Change& change, schema::OpenSessionRequest::Reader request) {
   if (change.state.sessions.size() >= change.limits.sessionsMax) {
-    return refuse(ErrorCode::LIMIT_REACHED,
-                  "the limit of " + std::to_string(change.limits.sessionsMax) + " sessions is reached", "");
+    return refuseAtLimit(change.limits.sessionsMax, "sessions", "");
   }
   CommandResult result;
   result.session = sessionNumber(change);

@@ -15,6 +15,8 @@
 namespace capstan::fsm {
 
 CommandResult refuse(schema::ErrorCode code, std::string message, std::string field = "", uint32_t retryAfterMs = 0);
+// LIMIT_REACHED: `count` is the replicated limit, `what` its plural.
+CommandResult refuseAtLimit(uint64_t count, const std::string& what, std::string field = "queue");
 
 // op_enqueue.cc
 CommandResult enqueue(Change& change, std::string_view tenant, schema::EnqueueRequest::Reader request);

@@ -149,7 +149,7 @@ export class ApplyLoop {
   /** False when nothing could be taken: fetches that wait for memory. */
   private proposeOne(): boolean {
     if (this.mayTakeLarge()) return this.proposeLarge();
-    const { native, worker, fetches } = this.options;
+    const { fetches } = this.options;
     const fetchesWait = fetches.pendingCount > 0;
     const share = fetchesWait ? 2 : 1;
     const writeCount = this.takeWrites(
@@ -167,20 +167,26 @@ export class ApplyLoop {
             Math.ceil(this.options.entryJobsMax / share),
           )
         : 0;
-    const count = writeCount + fetchCount;
-    if (count === 0) return false;
+    if (writeCount + fetchCount === 0) return false;
+    const isUnderWay = this.propose(writeCount, fetchCount, false);
+    if (isUnderWay && this.largeIsUnderWay) this.othersPassed = true;
+    return true;
+  }
 
+  /** The first of `handles`; false: the entry is not under way. */
+  private propose(writeCount: number, fetchCount: number, isLarge: boolean): boolean {
+    const { native, worker, fetches } = this.options;
+    const count = writeCount + fetchCount;
     const ticket = native.propose(worker, shard, this.handles, count);
     if (ticket > 0) {
       fetches.proposed(this.handles, writeCount, fetchCount, ticket);
-      this.remember(ticket, writeCount, fetchCount, false);
-      if (this.largeIsUnderWay) this.othersPassed = true;
+      this.remember(ticket, writeCount, fetchCount, isLarge);
     } else if (ticket < 0) {
       this.refuse(count, writeCount, -ticket);
     } else {
       // All of them were dropped meanwhile; their events tell the fetches.
     }
-    return true;
+    return ticket > 0;
   }
 
   private wakeEarly(writeCount: number): void {
@@ -215,19 +221,13 @@ export class ApplyLoop {
   }
 
   private proposeLarge(): boolean {
-    const { native, worker, entryBytesMax, entryCommandsMax, entryJobsMax } = this.options;
+    const { entryBytesMax, entryCommandsMax, entryJobsMax } = this.options;
     const isLarge = this.large.firstBytes > entryBytesMax;
     const count = this.takeWrites(this.large, entryCommandsMax, entryJobsMax);
     this.writesFirst = this.writesPushed;
-    const ticket = native.propose(worker, shard, this.handles, count);
-    if (ticket > 0) {
-      if (isLarge) {
-        this.largeIsUnderWay = true;
-        this.largeSinceMs = this.options.clock.nowMs();
-      }
-      this.remember(ticket, count, 0, isLarge);
-    } else if (ticket < 0) {
-      this.refuse(count, count, -ticket);
+    if (this.propose(count, 0, isLarge) && isLarge) {
+      this.largeIsUnderWay = true;
+      this.largeSinceMs = this.options.clock.nowMs();
     }
     return true;
   }
