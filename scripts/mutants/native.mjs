@@ -16,8 +16,8 @@ const log = [
     name: "answer before fsync",
     file: "native/engine/log_step.cc",
     find: "  if (mustSync) {\n",
-    replace: `  if (persistedNumber != 0) sink.persisted({persistedNumber});
-  persistedNumber = 0;
+    replace: `  if (writtenNumber != reportedNumber) sink.persisted({writtenNumber});
+  reportedNumber = writtenNumber;
   if (mustSync) {
 `,
     test: "gtest:EngineDurability.whatIsReportedSurvivesAPowerCut",
