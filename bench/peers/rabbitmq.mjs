@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { program } from "../../scripts/lib/packages.mjs";
+import { Arrivals } from "./arrivals.mjs";
 import { freePort, startProcess } from "./process.mjs";
 
 const queue = "peers";
@@ -97,20 +98,15 @@ async function consumer(connect) {
   const channel = await connection.createChannel();
   await channel.prefetch(prefetch);
   let arrived = [];
-  let wake = () => {};
+  const arrivals = new Arrivals();
   const { consumerTag } = await channel.consume(queue, (message) => {
     if (message === null) return;
     arrived.push(message);
-    wake();
+    arrivals.came();
   });
   return {
     take: async () => {
-      if (arrived.length === 0) {
-        await new Promise((resolve) => {
-          wake = resolve;
-          setTimeout(resolve, 500).unref();
-        });
-      }
+      if (arrived.length === 0) await arrivals.next();
       const taken = arrived;
       arrived = [];
       const last = taken.at(-1);

@@ -3,6 +3,7 @@
 
 import { execFileSync } from "node:child_process";
 import { program } from "../../scripts/lib/packages.mjs";
+import { Arrivals } from "./arrivals.mjs";
 import { freePort, startProcess } from "./process.mjs";
 
 const queueName = "peers";
@@ -54,20 +55,15 @@ export async function start(directory) {
       const connection = connect();
       const worker = new Worker(queueName, async () => undefined, { connection, concurrency, autorun: true });
       let done = 0;
-      let wake = () => {};
+      const arrivals = new Arrivals();
       worker.on("completed", () => {
         done++;
-        wake();
+        arrivals.came();
       });
-      worker.on("drained", () => wake());
+      worker.on("drained", () => arrivals.came());
       return {
         take: async () => {
-          if (done === 0) {
-            await new Promise((resolve) => {
-              wake = resolve;
-              setTimeout(resolve, 500).unref();
-            });
-          }
+          if (done === 0) await arrivals.next();
           const taken = done;
           done = 0;
           return taken;
